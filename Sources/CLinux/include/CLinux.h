@@ -1,0 +1,28 @@
+// The Linux calls that Swift's Glibc module does not show. Names and results are the system's own; -1 is an error with
+// its errno.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+// No header of the system's but this one: its types would belong to two modules.
+#include <stdint.h>
+
+// pidfd_open(2), close-on-exec.
+int clinux_pidfd_open(int pid);
+
+// pidfd_send_signal(2): never reaches another process that got the pid later.
+int clinux_pidfd_send_signal(int pidfd, int signal);
+
+// epoll_create1(2), close-on-exec.
+int clinux_epoll_create(void);
+
+// Watches `fd` for input, level-triggered; `token` comes back from clinux_epoll_wait.
+int clinux_epoll_add(int epoll, int fd, uint64_t token);
+int clinux_epoll_remove(int epoll, int fd);
+
+// Waits without a limit and fills `tokens`, at most 64 and at most `capacity`; their number, or -1.
+int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity);
+
+// eventfd(2), non-blocking and close-on-exec.
+int clinux_eventfd(void);
+
+#endif

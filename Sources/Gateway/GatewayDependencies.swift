@@ -1,0 +1,59 @@
+import Orchestrator
+
+/// Everything the routes need from the rest of the server.
+public struct GatewayDependencies: Sendable {
+    public var version: String
+    public var uptime: @Sendable () -> Duration
+    public var registry: MetricsRegistry
+    /// false answers 404 on `/metrics`.
+    public var isMetricsEnabled: Bool
+    /// True from the moment the server was asked to stop: it is not ready, and takes no jobs.
+    public var isDraining: @Sendable () -> Bool
+    /// Called for each probe; must answer at once, from what is known.
+    public var health: @Sendable () async -> [HealthCheck]
+    /// Checks the payload and makes the job durable, as the RPC's SubmitJob does; throws `OrchestratorError`.
+    public var submit: @Sendable (JobSpec) async throws -> Submission
+    /// Throws `notFound` when there is none.
+    public var job: @Sendable (_ id: String) async throws -> Job
+    public var list: @Sendable (JobQuery) async throws -> JobPage
+    public var queueCounts: @Sendable () async throws -> QueueCounts
+
+    public init(
+        version: String, uptime: @escaping @Sendable () -> Duration, registry: MetricsRegistry,
+        isMetricsEnabled: Bool = true, isDraining: @escaping @Sendable () -> Bool,
+        health: @escaping @Sendable () async -> [HealthCheck],
+        submit: @escaping @Sendable (JobSpec) async throws -> Submission,
+        job: @escaping @Sendable (_ id: String) async throws -> Job,
+        list: @escaping @Sendable (JobQuery) async throws -> JobPage,
+        queueCounts: @escaping @Sendable () async throws -> QueueCounts
+    ) {
+        self.version = version
+        self.uptime = uptime
+        self.registry = registry
+        self.isMetricsEnabled = isMetricsEnabled
+        self.isDraining = isDraining
+        self.health = health
+        self.submit = submit
+        self.job = job
+        self.list = list
+        self.queueCounts = queueCounts
+    }
+}
+
+/// One thing that must work, and whether it does.
+public struct HealthCheck: Sendable, Equatable {
+    /// A word in lower case: ledger, runner, file_queue, …
+    public var name: String
+    public var isHealthy: Bool
+    /// One line for people: what is wrong and what to do.
+    public var detail: String
+    /// Whether the server can't take jobs without it: `/readyz` then answers 503. Otherwise it is only degraded.
+    public var isRequired: Bool
+
+    public init(name: String, isHealthy: Bool, detail: String = "", isRequired: Bool = true) {
+        self.name = name
+        self.isHealthy = isHealthy
+        self.detail = detail
+        self.isRequired = isRequired
+    }
+}

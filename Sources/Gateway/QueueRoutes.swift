@@ -1,0 +1,40 @@
+import HTTPTypes
+import Hummingbird
+import Orchestrator
+
+extension GatewayRoutes {
+    /// `POST /queue/submit`: the file queue's task as a request. Answered once the job is durable.
+    @Sendable func submit(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        if dependencies.isDraining() {
+            throw OrchestratorError(.unavailable, "the server is stopping and takes no jobs; send it again in a moment")
+        }
+        let body = try await request.boundedBody(
+            maxBytes: configuration.maxBodyBytes, within: configuration.bodyTimeout)
+        let submission = try await dependencies.submit(try JobSpec(queueTask: body, source: .http))
+        return .json { json in
+            json.object { json in
+                json.key("ok")
+                json.bool(true)
+                json.key("id")
+                json.string(submission.job.id)
+            }
+        }
+    }
+
+    /// `GET /queue/status`
+    @Sendable func queueStatus(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let counts = try await dependencies.queueCounts()
+        return .json { json in
+            json.object { json in
+                for (name, count) in [
+                    ("pending", counts.pending), ("running", counts.running), ("done", counts.done),
+                    ("failed", counts.failed), ("submitted", counts.submitted), ("processed", counts.processed),
+                    ("completed", counts.completed),
+                ] {
+                    json.key(name)
+                    json.integer(count)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+/// The file queue's directory and its pace.
+public struct FileQueueConfiguration: Sendable {
+    /// Holds `pending/`, `claimed/`, `done/` and `failed/`, which are created when absent.
+    public var directory: String
+    /// Between two looks at `pending/` when nothing announced a change. Default 5 seconds.
+    public var rescanInterval: Duration
+    /// For how long a file that is not a task must not have changed before it is refused: until then somebody may still
+    /// be writing it. Default 2 seconds.
+    public var settleTime: Duration
+    /// The largest task file, in bytes. Default 1 MiB of payload and 64 KiB around it.
+    public var maxFileBytes: Int
+
+    public init(
+        directory: String, rescanInterval: Duration = .seconds(5), settleTime: Duration = .seconds(2),
+        maxFileBytes: Int = (1 << 20) + (64 << 10)
+    ) {
+        self.directory = directory
+        self.rescanInterval = rescanInterval
+        self.settleTime = settleTime
+        self.maxFileBytes = maxFileBytes
+    }
+}

@@ -1,0 +1,42 @@
+/// What one transaction made durable, for those that follow the ledger.
+public struct CommittedBatch: Sendable {
+    public struct Change: Sendable {
+        /// As it is after the batch.
+        public var job: Job
+        /// Before the batch; nil when it was submitted in it.
+        public var oldState: JobState?
+    }
+
+    /// In sequence order.
+    public var events: [Event]
+    /// One for each job that differs from before, in the order in which the batch touched them. A job whose state is
+    /// the old one and that has a `cancelReason` was asked to end.
+    public var changes: [Change]
+    /// Written to the database: jobs, events and cursors.
+    public var rows: Int
+    /// From the begin of the transaction to its fsync.
+    public var commitSeconds: Double
+}
+
+/// The answer to a submission.
+public struct Submission: Sendable, Equatable {
+    public var job: Job
+    /// The id was there with the same content; `job` is that one as it is now.
+    public var alreadyExisted: Bool
+
+    public init(job: Job, alreadyExisted: Bool) {
+        self.job = job
+        self.alreadyExisted = alreadyExisted
+    }
+}
+
+/// Jobs of one class that have not ended.
+public struct OpenCount: Sendable, Equatable {
+    public var queued: Int
+    public var running: Int
+
+    public init(queued: Int = 0, running: Int = 0) {
+        self.queued = queued
+        self.running = running
+    }
+}

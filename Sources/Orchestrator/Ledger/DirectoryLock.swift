@@ -1,0 +1,37 @@
+import Foundation
+import Synchronization
+
+/// An exclusive advisory lock (flock(2)) on `ledger.lock` in a directory: one server a ledger. The kernel drops it when
+/// the process ends, however it ends; the descriptor is close-on-exec, so that no child keeps it.
+final class DirectoryLock: Sendable {
+    private let descriptor: Mutex<Int32?>
+
+    init(directory: String) throws(OrchestratorError) {
+        let path = directory + "/ledger.lock"
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else {
+            throw OrchestratorError(
+                .failedPrecondition,
+                "can't open \(path): \(String(cString: strerror(errno))); make the data directory writable")
+        }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            let reason =
+                errno == EWOULDBLOCK
+                ? "another server is using it; stop that one or choose another data directory"
+                : String(cString: strerror(errno))
+            close(file)
+            throw OrchestratorError(.failedPrecondition, "can't lock the data directory \(directory): \(reason)")
+        }
+        descriptor = Mutex(file)
+    }
+
+    deinit { release() }
+
+    /// Harmless when done already.
+    func release() {
+        descriptor.withLock {
+            if let file = $0 { close(file) }
+            $0 = nil
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import DequeModule
+import Synchronization
+
+/// The jobs in memory: all that are open and the newest ended ones. Changed only by the writer, read by everybody, under
+/// one lock that is never held for more than a few look-ups.
+final class JobIndex: Sendable {
+    /// Mutable state of one job; reached only under the index's lock.
+    private final class Entry {
+        var row: JobRow
+        /// What `Encoders.job` made of it; dropped with every change.
+        var image: [UInt8]?
+        var version: UInt64 = 0
+
+        init(_ row: JobRow) { self.row = row }
+    }
+
+    private struct State {
+        var entries: [String: Entry] = [:]
+        /// Oldest end first.
+        var ended: Deque<String> = []
+        var totals: [Int] = Array(repeating: 0, count: 7)
+        var open: [JobClass: OpenCount] = [:]
+    }
+
+    private let state = Mutex(State())
+    private let recentJobs: Int
+
+    init(recentJobs: Int) { self.recentJobs = recentJobs }
+
+    // MARK: Reading
+
+    func row(_ id: String) -> JobRow? { state.withLock { $0.entries[id]?.row } }
+
+    private enum Image {
+        case ready([UInt8])
+        case stale(Job, version: UInt64)
+    }
+
+    /// The job's image, made at the first call after a change and shared by those that follow.
+    func image(_ id: String, encode: (Job) -> [UInt8]) -> [UInt8]? {
+        let found = state.withLock { state -> Image? in
+            guard let entry = state.entries[id] else { return nil }
+            if let image = entry.image { return .ready(image) }
+            return .stale(entry.row.job, version: entry.version)
+        }
+        switch found {
+        case nil: return nil
+        case .ready(let image): return image
+        case .stale(let job, let version):
+            let image = encode(job)
+            state.withLock { state in
+                if let entry = state.entries[id], entry.version == version { entry.image = image }
+            }
+            return image
+        }
+    }
+
+    /// Oldest submission first.
+    func openJobs() -> [Job] {
+        let open = state.withLock { state in
+            state.entries.values.compactMap { $0.row.job.state.isTerminal ? nil : $0.row }
+        }
+        return open.sorted { $0.number < $1.number }.map(\.job)
+    }
+
+    var totals: [JobState: Int] {
+        let totals = state.withLock { $0.totals }
+        return Dictionary(uniqueKeysWithValues: JobState.allCases.map { ($0, totals[Int($0.rawValue)]) })
+    }
+
+    var openCounts: [JobClass: OpenCount] { state.withLock { $0.open } }
+
+    struct Size {
+        var open: Int
+        /// Whether every job there ever was is in memory, so that an unknown id needs no look into the database.
+        var isComplete: Bool
+    }
+
+    var size: Size {
+        state.withLock { state in
+            Size(
+                open: state.totals[1...3].reduce(0, +),
+                isComplete: state.entries.count == state.totals.reduce(0, +))
+        }
+    }
+
+    // MARK: Changing, by the writer only
+
+    /// At start, in the order in which ended jobs are to be forgotten.
+    func load(_ rows: [JobRow], totals: [JobState: Int]) {
+        state.withLock { state in
+            for (jobState, count) in totals { state.totals[Int(jobState.rawValue)] = count }
+            for row in rows {
+                state.entries[row.job.id] = Entry(row)
+                if row.job.state.isTerminal { state.ended.append(row.job.id) }
+                Self.count(row.job, state: row.job.state, by: 1, in: &state)
+            }
+        }
+    }
+
+    func apply(_ changes: [(row: JobRow, oldState: JobState?)]) {
+        // Short holds: status calls are answered between them.
+        var rest = changes[...]
+        while !rest.isEmpty {
+            let part = rest.prefix(64)
+            rest = rest.dropFirst(64)
+            // Entries that leave are freed outside the lock.
+            let forgotten = state.withLock { state in
+                for change in part { Self.apply(change.row, oldState: change.oldState, in: &state) }
+                var forgotten: [JobRow] = []
+                while state.ended.count > recentJobs, let id = state.ended.popFirst() {
+                    if let entry = state.entries.removeValue(forKey: id) { forgotten.append(entry.row) }
+                }
+                return forgotten
+            }
+            withExtendedLifetime(forgotten) {}
+        }
+    }
+
+    private static func apply(_ row: JobRow, oldState: JobState?, in state: inout State) {
+        let job = row.job
+        if let oldState {
+            state.totals[Int(oldState.rawValue)] -= 1
+            count(job, state: oldState, by: -1, in: &state)
+        }
+        state.totals[Int(job.state.rawValue)] += 1
+        count(job, state: job.state, by: 1, in: &state)
+
+        if let entry = state.entries[job.id] {
+            entry.row = row
+            entry.image = nil
+            entry.version += 1
+        } else {
+            state.entries[job.id] = Entry(row)
+        }
+        if job.state.isTerminal { state.ended.append(job.id) }
+    }
+
+    private static func count(_ job: Job, state jobState: JobState, by step: Int, in state: inout State) {
+        switch jobState {
+        case .queued: state.open[job.jobClass, default: OpenCount()].queued += step
+        case .submitted, .running: state.open[job.jobClass, default: OpenCount()].running += step
+        case .succeeded, .failed, .cancelled: break
+        }
+    }
+}

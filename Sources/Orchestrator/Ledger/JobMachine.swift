@@ -1,0 +1,152 @@
+/// The life of a job as a pure function: (job, command, time) → new job and its events.
+///
+/// ```
+///  submit ──► queued ──start──► running ──finish──► succeeded | failed | cancelled
+///               ▲  │               │
+///               │  └─cancel────────┼──────────────► cancelled
+///               └─finish (retry)───┤
+///               └─release──────────┘
+/// ```
+/// A command that comes too late (for an older attempt, or for a job that has ended) leaves the job unchanged and has no
+/// event: reports cross each other on their way, and terminal states are final. `submitted`, Slurm's waiting state, has
+/// its place between queued and running and no command yet.
+enum JobMachine {
+    enum Command: Sendable {
+        /// Checked by `SubmissionRules`, with its id filled in.
+        case submit(JobSpec)
+        case start
+        case finish(attempt: UInt32, AttemptOutcome)
+        /// The attempt provably never ran: no process was made.
+        case release(attempt: UInt32)
+        case cancel(reason: String, source: String)
+    }
+
+    struct Transition: Equatable {
+        var job: Job
+        var events: [Event] = []
+        /// Whether the job differs from before.
+        var changed: Bool
+    }
+
+    /// - Parameters:
+    ///   - jitter: from 0 up to 1, for the back-off.
+    /// - Returns: the events have sequence 0; the ledger numbers them.
+    static func apply(
+        _ command: Command, to job: Job?, id: String, now: Timestamp, jitter: Double
+    ) throws(OrchestratorError) -> Transition {
+        if case .submit(let spec) = command { return try submit(spec, existing: job, now: now) }
+        guard let job else { throw .noJob(id) }
+        switch command {
+        case .submit(let spec): return try submit(spec, existing: job, now: now)
+        case .start: return try start(job, now: now)
+        case .finish(let attempt, let outcome):
+            return finish(job, attempt: attempt, outcome, now: now, jitter: jitter)
+        case .release(let attempt): return release(job, attempt: attempt, now: now)
+        case .cancel(let reason, let source): return cancel(job, reason: reason, source: source, now: now)
+        }
+    }
+
+    private static func submit(
+        _ spec: JobSpec, existing: Job?, now: Timestamp
+    ) throws(OrchestratorError) -> Transition {
+        if let existing {
+            let names = spec.differences(from: existing.spec)
+            guard names.isEmpty else {
+                throw OrchestratorError(
+                    .alreadyExists,
+                    "job_id \"\(spec.id)\" already exists with a different \(names.joined(separator: " and ")); use a new "
+                        + "id or send the same content")
+            }
+            return Transition(job: existing, changed: false)
+        }
+        let job = Job(spec: spec, submittedAt: now)
+        return changed(job, .taskSubmitted, EventData.submitted(job), source: spec.source.rawValue, now)
+    }
+
+    private static func start(_ job: Job, now: Timestamp) throws(OrchestratorError) -> Transition {
+        guard job.state == .queued else {
+            throw OrchestratorError(
+                .failedPrecondition, "job \"\(job.id)\" is \(job.state.word), not queued; it can't be started")
+        }
+        var job = job
+        job.state = .running
+        job.attempt += 1
+        job.startedAt = now
+        job.notBefore = nil
+        return changed(job, .taskStarted, EventData.started(job), source: "runner", now)
+    }
+
+    private static func finish(
+        _ job: Job, attempt: UInt32, _ outcome: AttemptOutcome, now: Timestamp, jitter: Double
+    ) -> Transition {
+        guard job.state == .running, job.attempt == attempt else { return Transition(job: job, changed: false) }
+        var job = job
+        job.exitCode = outcome.exitCode
+        job.signal = outcome.signal
+        job.failureReason = outcome.failure
+        job.error = outcome.error
+        job.result = outcome.result
+        if job.cancelReason != nil { return cancelled(job, now: now) }
+
+        let ran = attempt - min(attempt, job.unstartedAttempts)
+        if let reason = outcome.failure, job.spec.retry.retries(after: reason, attempts: ran) {
+            let next = now.advanced(by: job.spec.retry.backoff(failures: ran, jitter: jitter))
+            job.state = .queued
+            job.notBefore = next
+            let data = EventData.retrying(job, reason: reason.word, error: outcome.error, next: next)
+            return changed(job, .taskRetrying, data, source: "runner", now)
+        }
+        job.finishedAt = now
+        job.state = outcome.failure == nil ? .succeeded : .failed
+        return outcome.failure == nil
+            ? changed(job, .taskCompleted, EventData.completed(job), source: "runner", now)
+            : changed(job, .taskFailed, EventData.failed(job), source: "runner", now)
+    }
+
+    private static func release(_ job: Job, attempt: UInt32, now: Timestamp) -> Transition {
+        guard job.state == .running, job.attempt == attempt else { return Transition(job: job, changed: false) }
+        var job = job
+        job.unstartedAttempts += 1
+        if job.cancelReason != nil { return cancelled(job, now: now) }
+        job.state = .queued
+        job.startedAt = nil
+        let data = EventData.retrying(job, reason: "never_started", error: "", next: now)
+        return changed(job, .taskRetrying, data, source: "runner", now)
+    }
+
+    private static func cancel(_ job: Job, reason: String, source: String, now: Timestamp) -> Transition {
+        guard !job.state.isTerminal, job.cancelReason == nil else { return Transition(job: job, changed: false) }
+        var job = job
+        job.cancelReason = reason
+        job.cancelSource = source
+        // A running one is ended by whoever runs it, who sees the reason in the ledger's next batch.
+        guard job.state == .queued else { return Transition(job: job, changed: true) }
+        return cancelled(job, now: now)
+    }
+
+    private static func cancelled(_ job: Job, now: Timestamp) -> Transition {
+        var job = job
+        job.state = .cancelled
+        job.finishedAt = now
+        job.notBefore = nil
+        job.failureReason = nil
+        job.error = job.cancelReason.flatMap { $0.isEmpty ? nil : $0 } ?? "cancelled"
+        return changed(job, .taskCancelled, EventData.cancelled(job), source: job.cancelSource ?? "server", now)
+    }
+
+    private static func changed(
+        _ job: Job, _ type: EventType, _ data: [UInt8], source: String, _ now: Timestamp
+    ) -> Transition {
+        let event = Event(
+            sequence: 0, type: type, jobID: job.id, time: now, attempt: job.attempt, state: job.state, data: data,
+            source: source)
+        return Transition(job: job, events: [event], changed: true)
+    }
+}
+
+extension OrchestratorError {
+    static func noJob(_ id: String) -> OrchestratorError {
+        OrchestratorError(
+            .notFound, "no job \(id.debugDescription) is known here; check the id, or list the jobs to find it")
+    }
+}

@@ -1,0 +1,158 @@
+import Foundation
+import GRDB
+
+/// A job and its row: the one place that knows the columns' order.
+struct JobRow: Sendable {
+    /// Sequence of its task_submitted event.
+    var number: UInt64
+    var job: Job
+
+    /// Larger payloads go to `large_payloads`. Bytes.
+    static let inlinePayload = 2_048
+
+    init(number: UInt64, job: Job) {
+        self.number = number
+        self.job = job
+    }
+
+    // MARK: Writing
+
+    static let insertSQL = """
+        INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
+            retry_on, source, labels, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
+            not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
+            last_sequence, result)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+        """
+    static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
+    static let updateSQL = """
+        UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
+            exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
+            last_sequence=?, result=?
+        WHERE number=?
+        """
+
+    func insert(_ row: inout RowWriter, payload payloadRow: inout RowWriter) throws {
+        let spec = job.spec
+        let isLarge = spec.payload.count > Self.inlinePayload
+        row.bind(number)
+        row.bind(spec.id)
+        row.bind(spec.jobClass.rawValue)
+        row.bind(job.submittedAt.nanoseconds)
+        row.bind(spec.timeout?.nanoseconds)
+        row.bind(spec.retry.maxAttempts)
+        row.bind(spec.retry.initialBackoff?.nanoseconds)
+        row.bind(spec.retry.maxBackoff?.nanoseconds)
+        row.bind(
+            spec.retry.retryOn.isEmpty
+                ? nil : spec.retry.retryOn.map { String($0) }.joined(separator: ","))
+        row.bind(spec.source.rawValue)
+        row.bind(spec.labels.isEmpty ? nil : Self.text(labels: spec.labels))
+        if isLarge { row.bindNull() } else { row.bind(spec.payload) }
+        bindState(&row)
+        try row.run()
+        if isLarge {
+            payloadRow.bind(number)
+            payloadRow.bind(spec.payload)
+            try payloadRow.run()
+        }
+    }
+
+    func update(_ row: inout RowWriter) throws {
+        bindState(&row)
+        row.bind(number)
+        try row.run()
+    }
+
+    private func bindState(_ row: inout RowWriter) {
+        row.bind(job.state.rawValue)
+        row.bind(job.spec.priority)
+        row.bind(job.attempt)
+        row.bind(job.unstartedAttempts)
+        row.bind(job.startedAt?.nanoseconds)
+        row.bind(job.finishedAt?.nanoseconds)
+        row.bind(job.notBefore?.nanoseconds)
+        row.bind(job.exitCode)
+        row.bind(job.signal)
+        row.bind((job.failureReason?.rawValue).map { Int64($0) })
+        row.bind(job.error.isEmpty ? nil : job.error)
+        row.bind(job.slurmJobID.isEmpty ? nil : job.slurmJobID)
+        row.bind(job.cancelReason)
+        row.bind(job.cancelSource)
+        row.bind(job.lastSequence)
+        if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
+    }
+
+    static func text(labels: [String: String]) -> String {
+        var text = JSONText()
+        for (key, value) in labels { text.add(key, value) }
+        return String(decoding: text.closed(), as: UTF8.self)
+    }
+
+    // MARK: Reading
+
+    private static let columns = """
+        number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns, retry_on, source,
+        labels, state, priority, attempt, unstarted_attempts, started_at, finished_at, not_before, exit_code, signal,
+        failure_reason, error, slurm_job_id, cancel_reason, cancel_source, last_sequence
+        """
+    /// Without payload and result.
+    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result FROM jobs"
+    static let selectSQL = """
+        SELECT \(columns),
+            coalesce(payload, (SELECT payload FROM large_payloads WHERE large_payloads.number = jobs.number)) AS payload,
+            coalesce(result, x'') AS result
+        FROM jobs
+        """
+
+    /// - Throws: `internal`, when the row holds a value that no version of this program writes.
+    init(_ row: Row) throws {
+        let id: String = row[1]
+        func unreadable(_ column: String, _ value: Any) -> OrchestratorError {
+            OrchestratorError(
+                .internal, "the ledger's row of job \"\(id)\" has \(column) \(value), which is unknown here")
+        }
+        guard let jobClass = JobClass(rawValue: row[2]) else { throw unreadable("class", row[2] as Int32) }
+        guard let source = JobSource(rawValue: row[9]) else { throw unreadable("source", row[9] as String) }
+        guard let state = JobState(rawValue: row[11]) else { throw unreadable("state", row[11] as Int32) }
+
+        var spec = JobSpec(id: id, jobClass: jobClass, source: source)
+        spec.timeout = (row[4] as Int64?).map { .nanoseconds($0) }
+        spec.retry = RetryPolicy(
+            maxAttempts: row[5],
+            initialBackoff: (row[6] as Int64?).map { .nanoseconds($0) },
+            maxBackoff: (row[7] as Int64?).map { .nanoseconds($0) },
+            retryOn: (row[8] as String?)?.split(separator: ",").compactMap { Int32($0) } ?? [])
+        if let labels = row[10] as String? {
+            spec.labels = try JSONDecoder().decode([String: String].self, from: Data(labels.utf8))
+        }
+        spec.priority = row[12]
+        spec.payload = Self.bytes(row[26])
+
+        var job = Job(spec: spec, submittedAt: Timestamp(nanoseconds: row[3]))
+        job.state = state
+        job.attempt = row[13]
+        job.unstartedAttempts = row[14]
+        job.startedAt = (row[15] as Int64?).map { Timestamp(nanoseconds: $0) }
+        job.finishedAt = (row[16] as Int64?).map { Timestamp(nanoseconds: $0) }
+        job.notBefore = (row[17] as Int64?).map { Timestamp(nanoseconds: $0) }
+        job.exitCode = row[18]
+        job.signal = row[19]
+        job.failureReason = (row[20] as Int32?).flatMap { FailureReason(rawValue: $0) }
+        job.error = row[21] ?? ""
+        job.slurmJobID = row[22] ?? ""
+        job.cancelReason = row[23]
+        job.cancelSource = row[24]
+        job.lastSequence = UInt64(bitPattern: row[25] as Int64)
+        job.result = Self.bytes(row[27])
+        self.number = UInt64(bitPattern: row[0] as Int64)
+        self.job = job
+    }
+
+    private static func bytes(_ data: Data?) -> [UInt8] { data.map { [UInt8]($0) } ?? [] }
+
+    static func find(_ id: String, in database: Database) throws -> JobRow? {
+        let statement = try database.cachedStatement(sql: selectSQL + " WHERE id = ?")
+        return try Row.fetchOne(statement, arguments: [id]).map { try JobRow($0) }
+    }
+}

@@ -1,0 +1,293 @@
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// The durable truth about jobs and what happened to them.
+///
+/// All changes go through one writer with one fsync a batch, and a call that changes something returns only after that
+/// fsync: what was answered survives a power cut. Reads come from memory, and from the database for what left it.
+///
+/// Close it when done; it holds a thread and the directory's lock.
+public final class Ledger: Sendable {
+    /// What happened, in order.
+    public let events: EventLog
+
+    private let configuration: Configuration
+    private let database: DatabasePool
+    private let index: JobIndex
+    private let queue: CommandQueue
+    private let observers: LedgerObservers
+    private let encoders: Encoders
+    private let rules: SubmissionRules
+    private let now: @Sendable () -> Timestamp
+    private let cursors: Mutex<[String: UInt64]>
+    private let end = Completion()
+
+    // MARK: Opening and closing
+
+    /// Opens the ledger in a directory, creating both if missing.
+    ///
+    /// Jobs that were running when the last server ended are still running here: whoever runs jobs finds out what became
+    /// of them.
+    ///
+    /// - Throws: `failedPrecondition` when the directory can't be used or another server uses it, or the database is
+    ///   damaged or from a newer version.
+    public static func open(
+        _ configuration: Configuration, encoders: Encoders, logger: Logger,
+        now: @escaping @Sendable () -> Timestamp = Timestamp.now
+    ) throws(OrchestratorError) -> Ledger {
+        try UsableDirectory.require(configuration.directory, setting: "data directory", isPrivate: true)
+        let lock = try DirectoryLock(directory: configuration.directory)
+        let store = try LedgerStore(configuration)
+        let start = try store.start(configuration)
+        return Ledger(
+            configuration, store: store, start: start, lock: lock, encoders: encoders, logger: logger, now: now)
+    }
+
+    private init(
+        _ configuration: Configuration, store: LedgerStore, start: LedgerStore.Start, lock: DirectoryLock,
+        encoders: Encoders, logger: Logger, now: @escaping @Sendable () -> Timestamp
+    ) {
+        self.configuration = configuration
+        self.encoders = encoders
+        self.now = now
+        database = store.database
+        rules = SubmissionRules(maxPayloadBytes: configuration.maxPayloadBytes)
+        index = JobIndex(recentJobs: configuration.recentJobs)
+        index.load(start.jobs, totals: start.totals)
+        cursors = Mutex(start.cursors)
+        queue = CommandQueue(limit: configuration.commandQueueLimit)
+        observers = LedgerObservers()
+        events = EventLog(
+            database: store.database, configuration: configuration, oldest: start.oldestSequence,
+            newest: start.newestEvents, lastSequence: start.lastSequence, encode: encoders.event)
+
+        let writer = LedgerWriter(
+            database: store.database, path: store.path, index: index, events: events, queue: queue,
+            observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now,
+            lastSequence: start.lastSequence, totals: start.totals)
+        let thread = Thread { [end, database] in
+            var writer = writer
+            writer.run()
+            do {
+                try LedgerStore.close(database)
+            } catch {
+                // Nothing is lost: the write-ahead log is read at the next start.
+                logger.warning("the ledger \(writer.path) did not close cleanly: \(error)")
+            }
+            lock.release()
+            end.complete()
+        }
+        thread.name = "ledger"
+        thread.stackSize = 1 << 20
+        thread.start()
+    }
+
+    deinit { queue.close() }
+
+    /// Commits what waits, folds the write-ahead log into the database and lets the directory go. Later changes are
+    /// refused with `unavailable`. Harmless when done already.
+    public func close() async {
+        queue.close()
+        await end.wait()
+    }
+
+    // MARK: Changing
+
+    /// Accepts a job durably. The same id with the same content (all but the source) answers with the job that is there.
+    ///
+    /// - Throws: `invalidArgument`, `alreadyExists` naming what differs, `failedPrecondition` for gpu_slurm,
+    ///   `resourceExhausted` when too much is open or waiting or the disk is full, `unavailable`.
+    public func submit(_ spec: JobSpec) async throws -> Submission {
+        let spec = try prepared(spec)
+        return try await withCheckedThrowingContinuation { caller in
+            if let refusal = queue.push(.submit(spec, caller)) { caller.resume(throwing: error(for: refusal)) }
+        }
+    }
+
+    /// Many in one transaction, each with its own verdict, in their order.
+    public func submit(_ specs: [JobSpec]) async -> [Result<Submission, OrchestratorError>] {
+        let prepared = specs.map { spec in
+            Result { () throws(OrchestratorError) in try self.prepared(spec) }
+        }
+        let valid = prepared.compactMap { try? $0.get() }
+        if valid.isEmpty { return prepared.map { $0.flatMap { _ in .failure(error(for: .closed)) } } }
+        let results = await withCheckedContinuation { caller in
+            if let refusal = queue.push(.submitMany(valid, caller)) {
+                caller.resume(returning: valid.map { _ in .failure(error(for: refusal)) })
+            }
+        }
+        var verdicts = results.makeIterator()
+        return prepared.map { $0.flatMap { _ in verdicts.next() ?? .failure(error(for: .closed)) } }
+    }
+
+    /// A queued job's next attempt begins: queued → running, `attempt` one higher. Whether its `notBefore` has come is
+    /// the scheduler's affair.
+    ///
+    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), `notFound`.
+    public func start(_ id: String) async throws -> Job { try await change(id, .start) }
+
+    /// An attempt ended: the job succeeds, fails, goes back into the queue for a retry, or is cancelled when somebody
+    /// asked for that. A report on an older attempt or an ended job changes nothing.
+    ///
+    /// - Returns: the job as it now is.
+    public func finish(_ id: String, attempt: UInt32, _ outcome: AttemptOutcome) async throws -> Job {
+        try await change(id, .finish(attempt: attempt, outcome))
+    }
+
+    /// An attempt provably never ran: the job goes back into the queue, and the attempt does not count against its retry
+    /// policy. The next one has the next number all the same.
+    public func release(_ id: String, attempt: UInt32) async throws -> Job {
+        try await change(id, .release(attempt: attempt))
+    }
+
+    /// Asks a job to end. A queued one is cancelled at once; a running one gets its `cancelReason`, which its runner sees
+    /// through `observe`; an ended one stays as it is.
+    ///
+    /// - Parameters:
+    ///   - reason: for people, at most 1024 bytes.
+    ///   - source: rpc, http or server: that of the task_cancelled event.
+    public func cancel(_ id: String, reason: String, source: String) async throws -> Job {
+        guard reason.utf8.count <= 1_024 else {
+            throw OrchestratorError.invalidArgument(
+                "reason", "reason of \(reason.utf8.count) bytes: at most 1024 are allowed")
+        }
+        return try await change(id, .cancel(reason: reason, source: source))
+    }
+
+    /// Where a sink has come to. Not awaited: it is durable with the next commit, within a second, or at `close`.
+    public func saveCursor(_ name: String, _ sequence: UInt64) {
+        cursors.withLock { $0[name] = sequence }
+        queue.saveCursor(name, sequence)
+    }
+
+    public func cursor(_ name: String) -> UInt64? { cursors.withLock { $0[name] } }
+
+    private func prepared(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
+        var spec = try rules.checked(spec)
+        if spec.id.isEmpty { spec.id = JobID.make(at: now()) }
+        return spec
+    }
+
+    private func change(_ id: String, _ command: JobMachine.Command) async throws -> Job {
+        try await withCheckedThrowingContinuation { caller in
+            if let refusal = queue.push(.change(id, command, caller)) { caller.resume(throwing: error(for: refusal)) }
+        }
+    }
+
+    private func error(for refusal: CommandQueue.Refusal) -> OrchestratorError {
+        switch refusal {
+        case .closed: OrchestratorError(.unavailable, "the server is stopping; retry when it is back")
+        case .full:
+            OrchestratorError(
+                .resourceExhausted(retryAfter: .seconds(1)),
+                "\(configuration.commandQueueLimit) submissions wait for the disk already; retry in a second")
+        }
+    }
+
+    // MARK: Reading
+
+    /// A job in memory: every open one and the newest ended ones. No I/O.
+    public func cachedJob(_ id: String) -> Job? { index.row(id)?.job }
+
+    /// A job, from memory or the database.
+    ///
+    /// - Throws: `notFound` naming the id; `unavailable` when the database can't be read.
+    public func job(_ id: String) async throws -> Job {
+        if let row = index.row(id) { return row.job }
+        guard let row = try await read({ try JobRow.find(id, in: $0) }) else { throw OrchestratorError.noJob(id) }
+        return row.job
+    }
+
+    /// A cached job as `Encoders.job` writes it, made once per change: the path of a status call. `body` runs outside
+    /// every lock.
+    ///
+    /// - Returns: nil when the job is not in memory; `job` may still find it.
+    public func withEncodedJob<R>(_ id: String, _ body: (UnsafeRawBufferPointer) -> R) -> R? {
+        index.image(id, encode: encoders.job).map { $0.withUnsafeBytes(body) }
+    }
+
+    /// Jobs that have not ended, oldest submission first.
+    public func openJobs() -> [Job] { index.openJobs() }
+
+    /// A page of jobs, newest first, without payload and result.
+    ///
+    /// - Throws: `invalidArgument` for a limit or token that is none; `unavailable` when the database can't be read.
+    public func list(_ query: JobQuery) async throws -> JobPage {
+        let plan = try query.plan()
+        return try await read { try plan.fetch($0) }
+    }
+
+    /// Every job there ever was, by its state now.
+    public var totals: [JobState: Int] { index.totals }
+
+    /// Jobs that have not ended, by class; a class without any may be absent.
+    public var counts: [JobClass: OpenCount] { index.openCounts }
+
+    /// Why the newest commit failed, in one line; nil when it did not.
+    public var writeFailure: String? { observers.writeFailure.withLock { $0 } }
+
+    private func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await database.read(body)
+        } catch let error as DatabaseError {
+            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error); retry")
+        }
+    }
+
+    // MARK: Following
+
+    /// `observer` is called after each commit, in order, on the writer's thread: it must be quick and must not wait for
+    /// the ledger. There is no way to stop it: it is part of the wiring.
+    public func observe(_ observer: @escaping @Sendable (CommittedBatch) -> Void) { observers.add(observer) }
+
+    /// A cursor over the events.
+    ///
+    /// - Parameters:
+    ///   - after: sequence of the last event not wanted; 0 is from the oldest kept.
+    ///   - fromNow: only events from now on; `after` must then be 0.
+    ///   - endWhenDone: with job ids in the filter: it ends once each has had its terminal event.
+    /// - Throws: `outOfRange` when `after` is ahead of the log or the event after it is no longer kept; `notFound` for an
+    ///   unknown job with `endWhenDone`; `invalidArgument`.
+    public func makeReader(
+        after: UInt64, filter: EventFilter = .all, fromNow: Bool = false, endWhenDone: Bool = false
+    ) async throws -> sending EventReader {
+        // Before the jobs: one that is open now, whatever this says, has its terminal event after it.
+        let last = events.lastSequence
+        if fromNow, after != 0 {
+            throw OrchestratorError.invalidArgument(
+                "after_sequence", "after_sequence of \(after) with from_now: give one of the two")
+        }
+        guard filter.jobIDs.count <= 1_000 else {
+            throw OrchestratorError.invalidArgument(
+                "job_ids",
+                "job_ids has \(filter.jobIDs.count) ids: at most 1000 are allowed; filter on your side instead")
+        }
+        if endWhenDone, filter.jobIDs.isEmpty {
+            throw OrchestratorError.invalidArgument(
+                "end_when_done", "end_when_done needs job_ids: name the jobs whose end is awaited")
+        }
+        guard after <= last else {
+            throw OrchestratorError(
+                .outOfRange(oldest: events.oldestSequence),
+                "after_sequence \(after) is ahead of the newest event, \(last): it is from another ledger; start again "
+                    + "from 0")
+        }
+        if after > 0, after < events.oldestSequence - 1 {
+            throw OrchestratorError.noLongerKept(after: after, oldest: events.oldestSequence)
+        }
+        let cursor = fromNow ? last : after
+        var awaited: Set<String>?
+        if endWhenDone {
+            var ahead: Set<String> = []
+            for id in filter.jobIDs.sorted() {
+                let job = try await job(id)
+                // A terminal event is a job's last.
+                if !job.state.isTerminal || job.lastSequence > cursor { ahead.insert(id) }
+            }
+            awaited = ahead
+        }
+        return EventReader(log: events, after: cursor, filter: filter, awaiting: awaited)
+    }
+}

@@ -1,0 +1,14 @@
+import Synchronization
+
+/// Those that follow the ledger, and what it last had to complain about.
+final class LedgerObservers: Sendable {
+    private let observers = Mutex<[@Sendable (CommittedBatch) -> Void]>([])
+    /// Why the newest commit failed; nil when it did not.
+    let writeFailure = Mutex<String?>(nil)
+
+    func add(_ observer: @escaping @Sendable (CommittedBatch) -> Void) { observers.withLock { $0.append(observer) } }
+
+    func tell(_ batch: CommittedBatch) {
+        for observer in observers.withLock({ $0 }) { observer(batch) }
+    }
+}

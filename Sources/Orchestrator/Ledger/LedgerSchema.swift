@@ -1,0 +1,63 @@
+import GRDB
+
+/// The tables of `ledger.sqlite`. A migration, once released, is never edited: a new one is added.
+enum LedgerSchema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1: jobs, events, cursors") { database in
+            // `number` is the sequence of the job's task_submitted event: the order of submission, an integer to refer
+            // to, and a page token. Changing a job rewrites its whole row, so a large payload has a row of its own.
+            try database.execute(
+                sql: """
+                    CREATE TABLE jobs (
+                        number INTEGER PRIMARY KEY,
+                        id TEXT NOT NULL UNIQUE,
+                        class INTEGER NOT NULL,
+                        state INTEGER NOT NULL,
+                        priority INTEGER NOT NULL,
+                        attempt INTEGER NOT NULL,
+                        unstarted_attempts INTEGER NOT NULL,
+                        submitted_at INTEGER NOT NULL,
+                        started_at INTEGER,
+                        finished_at INTEGER,
+                        not_before INTEGER,
+                        timeout_ns INTEGER,
+                        max_attempts INTEGER NOT NULL,
+                        initial_backoff_ns INTEGER,
+                        max_backoff_ns INTEGER,
+                        retry_on TEXT,
+                        source TEXT NOT NULL,
+                        labels TEXT,
+                        exit_code INTEGER NOT NULL,
+                        signal INTEGER NOT NULL,
+                        failure_reason INTEGER,
+                        error TEXT,
+                        slurm_job_id TEXT,
+                        cancel_reason TEXT,
+                        cancel_source TEXT,
+                        last_sequence INTEGER NOT NULL,
+                        payload BLOB,
+                        result BLOB
+                    ) STRICT;
+                    CREATE TABLE large_payloads (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT;
+                    CREATE INDEX jobs_open ON jobs (number) WHERE state < 4;
+                    CREATE TABLE events (
+                        sequence INTEGER PRIMARY KEY,
+                        job INTEGER NOT NULL,
+                        job_id TEXT NOT NULL,
+                        type TEXT NOT NULL,
+                        time INTEGER NOT NULL,
+                        attempt INTEGER NOT NULL,
+                        state INTEGER NOT NULL,
+                        data BLOB NOT NULL,
+                        source TEXT NOT NULL
+                    ) STRICT;
+                    CREATE INDEX events_by_job ON events (job);
+                    CREATE TABLE cursors (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+                    -- Jobs by state, kept in every transaction: counting rows would read the whole history at start.
+                    CREATE TABLE totals (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
+                    """)
+        }
+        return migrator
+    }
+}

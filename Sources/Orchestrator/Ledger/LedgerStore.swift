@@ -1,0 +1,106 @@
+import Foundation
+import GRDB
+
+/// Opens `ledger.sqlite` and reads what the ledger starts from.
+struct LedgerStore {
+    let database: DatabasePool
+    let path: String
+
+    /// - Throws: `failedPrecondition` with the way out, when the file is not a ledger of this program's.
+    init(_ configuration: Ledger.Configuration) throws(OrchestratorError) {
+        path = configuration.directory + "/ledger.sqlite"
+        do {
+            database = try Self.open(path, configuration)
+        } catch let error as OrchestratorError {
+            throw error
+        } catch {
+            throw OrchestratorError(
+                .failedPrecondition,
+                "the ledger \(path) can't be opened: \(error); restore it from a backup, or move it away to start empty"
+            )
+        }
+    }
+
+    private static func open(_ path: String, _ configuration: Ledger.Configuration) throws -> DatabasePool {
+        var options = GRDB.Configuration()
+        options.label = "ledger"
+        options.maximumReaderCount = 4
+        options.busyMode = .timeout(5)
+        let database = try DatabasePool(path: path, configuration: options)
+
+        let migrator = LedgerSchema.migrator
+        if try database.read({ try migrator.hasBeenSuperseded($0) }) {
+            throw OrchestratorError(
+                .failedPrecondition,
+                "the ledger \(path) was written by a newer version of this program; run that version or a newer one")
+        }
+        try migrator.migrate(database)
+        try database.writeWithoutTransaction { database in
+            // The pool chose NORMAL, with which a power cut takes the newest commits. FULL is the promise behind every
+            // answer.
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            try database.execute(sql: "PRAGMA cache_size = -16000")  // KiB
+            // Pages of 4 KiB: fewer, larger checkpoints, each of which one batch waits for.
+            try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+            if let pages = configuration.maxDatabasePages {
+                try database.execute(sql: "PRAGMA max_page_count = \(pages)")
+            }
+        }
+        return database
+    }
+
+    struct Start {
+        var jobs: [JobRow]
+        var totals: [JobState: Int]
+        /// Oldest first.
+        var newestEvents: [Event]
+        var oldestSequence: UInt64
+        var lastSequence: UInt64
+        var cursors: [String: UInt64]
+    }
+
+    /// Open jobs, the newest ended ones (in the order in which they are to be forgotten) and the newest events.
+    func start(_ configuration: Ledger.Configuration) throws(OrchestratorError) -> Start {
+        do {
+            return try database.read { database in
+                let open = try Row.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
+                let ended = try Row.fetchAll(
+                    database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY number DESC LIMIT ?",
+                    arguments: [configuration.recentJobs])
+                let jobs = try (open + ended).map { try JobRow($0) }
+                let events = try Row.fetchAll(
+                    database, sql: EventRow.selectSQL + " ORDER BY sequence DESC LIMIT ?",
+                    arguments: [configuration.recoveredEvents])
+                var totals: [JobState: Int] = [:]
+                for row in try Row.fetchAll(database, sql: "SELECT state, jobs FROM totals") {
+                    if let state = JobState(rawValue: row[0]) { totals[state] = row[1] }
+                }
+                var cursors: [String: UInt64] = [:]
+                for row in try Row.fetchAll(database, sql: "SELECT name, sequence FROM cursors") {
+                    cursors[row[0]] = UInt64(bitPattern: row[1] as Int64)
+                }
+                let oldest = try Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events")
+                let last = try Int64.fetchOne(database, sql: "SELECT max(sequence) FROM events")
+                return Start(
+                    jobs: jobs.sorted {
+                        ($0.job.finishedAt ?? $0.job.submittedAt) < ($1.job.finishedAt ?? $1.job.submittedAt)
+                    },
+                    totals: totals,
+                    newestEvents: try events.reversed().map { try EventRow.event($0) },
+                    oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors)
+            }
+        } catch let error as OrchestratorError {
+            throw error
+        } catch {
+            throw OrchestratorError(
+                .failedPrecondition,
+                "the ledger \(path) can't be read: \(error); restore it from a backup, or move it away to start empty")
+        }
+    }
+
+    /// Moves the write-ahead log into the database file and closes both.
+    static func close(_ database: DatabasePool) throws {
+        try database.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
+        try database.close()
+    }
+}

@@ -1,0 +1,224 @@
+import Dispatch
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// The ledger's one writer. On its own thread it takes everything that waits, applies it, commits it with one fsync, and
+/// only then shows it: first in memory, then to the callers, the streams and the observers.
+struct LedgerWriter {
+    /// Jobs in one transaction, at most: bounds how long the first caller of a batch waits for the last.
+    static let maxBatch = 4_096
+
+    let database: DatabasePool
+    let path: String
+    let index: JobIndex
+    let events: EventLog
+    let queue: CommandQueue
+    let observers: LedgerObservers
+    let maxOpenJobs: Int
+    let logger: Logger
+    let now: @Sendable () -> Timestamp
+    var lastSequence: UInt64
+    var totals: [JobState: Int]
+
+    /// What a caller is told once the batch is durable.
+    private enum Answer {
+        case submission(Result<Submission, OrchestratorError>)
+        case submissions([Result<Submission, OrchestratorError>])
+        case job(Result<Job, OrchestratorError>)
+    }
+
+    mutating func run() {
+        while let work = queue.take() {
+            var cursors = work.cursors
+            var rest = work.requests[...]
+            repeat {
+                var weight = 0
+                let batch = rest.prefix { request in
+                    defer { weight += request.weight }
+                    return weight < Self.maxBatch
+                }
+                rest = rest.dropFirst(batch.count)
+                commit(batch, cursors: cursors)
+                cursors = [:]
+            } while !rest.isEmpty
+        }
+    }
+
+    private mutating func commit(_ requests: ArraySlice<LedgerRequest>, cursors: [String: UInt64]) {
+        var batch = LedgerBatch(
+            lastSequence: lastSequence, openJobs: index.size.open, maxOpenJobs: maxOpenJobs, now: now())
+        var answers: [Answer] = []
+        answers.reserveCapacity(requests.count)
+        var newTotals = totals
+        var seconds = 0.0
+        var rows = 0
+        do {
+            try database.writeWithoutTransaction { database in
+                for request in requests { answers.append(apply(request, to: &batch, in: database)) }
+                if batch.isEmpty && cursors.isEmpty { return }
+                for change in batch.changes {
+                    if let oldState = change.oldState { newTotals[oldState, default: 0] -= 1 }
+                    newTotals[change.row.job.state, default: 0] += 1
+                }
+                let start = ContinuousClock.now
+                try database.inTransaction(.immediate) {
+                    rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
+                    return .commit
+                }
+                seconds = (ContinuousClock.now - start).inSeconds
+            }
+        } catch {
+            let failure = failure(for: error)
+            queue.giveBack(cursors)
+            note(failure)
+            for (request, answer) in zip(requests, answers) { refuse(request, answer, failure) }
+            return
+        }
+        note(nil)
+        lastSequence = batch.lastSequence
+        totals = newTotals
+
+        let batchEvents = batch.events.map(\.event)
+        if !batch.isEmpty { index.apply(batch.changes.map { ($0.row, $0.oldState) }) }
+        if !batchEvents.isEmpty { events.append(batchEvents) }
+        for (request, answer) in zip(requests, answers) { reply(request, answer) }
+        if !batchEvents.isEmpty { events.wakeAll() }
+        if rows > 0 {
+            observers.tell(
+                CommittedBatch(
+                    events: batchEvents,
+                    changes: batch.changes.map { CommittedBatch.Change(job: $0.row.job, oldState: $0.oldState) },
+                    rows: rows, commitSeconds: seconds))
+        }
+    }
+
+    // MARK: Applying
+
+    private func apply(_ request: LedgerRequest, to batch: inout LedgerBatch, in database: Database) -> Answer {
+        switch request {
+        case .submit(let spec, _): .submission(submit(spec, to: &batch, in: database))
+        case .submitMany(let specs, _): .submissions(specs.map { submit($0, to: &batch, in: database) })
+        case .change(let id, let command, _):
+            .job(apply(command, id: id, to: &batch, in: database).map(\.job))
+        }
+    }
+
+    private func submit(
+        _ spec: JobSpec, to batch: inout LedgerBatch, in database: Database
+    ) -> Result<Submission, OrchestratorError> {
+        apply(.submit(spec), id: spec.id, to: &batch, in: database)
+            .map { Submission(job: $0.job, alreadyExisted: $0.existed) }
+    }
+
+    private func apply(
+        _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
+    ) -> Result<(job: Job, existed: Bool), OrchestratorError> {
+        let jitter: Double = if case .finish = command { .random(in: 0..<1) } else { 0 }
+        do throws(OrchestratorError) {
+            return .success(
+                try batch.apply(command, id: id, jitter: jitter) { id throws(OrchestratorError) in
+                    try committed(id, in: database)
+                })
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func committed(_ id: String, in database: Database) throws(OrchestratorError) -> JobRow? {
+        if let row = index.row(id) { return row }
+        if index.size.isComplete { return nil }
+        do {
+            return try JobRow.find(id, in: database)
+        } catch {
+            throw failure(for: error)
+        }
+    }
+
+    // MARK: Writing
+
+    /// - Returns: rows written.
+    private func write(
+        _ batch: LedgerBatch, cursors: [String: UInt64], totals newTotals: [JobState: Int], in database: Database
+    ) throws -> Int {
+        var rows = 0
+        if !batch.isEmpty {
+            var insert = try RowWriter(database, sql: JobRow.insertSQL)
+            var insertPayload = try RowWriter(database, sql: JobRow.insertPayloadSQL)
+            var update = try RowWriter(database, sql: JobRow.updateSQL)
+            for change in batch.changes {
+                if change.oldState == nil {
+                    try change.row.insert(&insert, payload: &insertPayload)
+                } else {
+                    try change.row.update(&update)
+                }
+            }
+            var event = try RowWriter(database, sql: EventRow.insertSQL)
+            for entry in batch.events { try EventRow.insert(entry.event, job: entry.job, &event) }
+            var total = try RowWriter(database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)")
+            for (state, count) in newTotals where totals[state] != count {
+                total.bind(state.rawValue)
+                total.bind(count)
+                try total.run()
+            }
+            rows += batch.changes.count + batch.events.count
+        }
+        if !cursors.isEmpty {
+            var cursor = try RowWriter(database, sql: "INSERT OR REPLACE INTO cursors (name, sequence) VALUES (?,?)")
+            for (name, sequence) in cursors {
+                cursor.bind(name)
+                cursor.bind(sequence)
+                try cursor.run()
+            }
+            rows += cursors.count
+        }
+        return rows
+    }
+
+    // MARK: Answering
+
+    private func reply(_ request: LedgerRequest, _ answer: Answer) {
+        switch (request, answer) {
+        case (.submit(_, let caller), .submission(let result)): caller.resume(with: result.mapError { $0 })
+        case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
+        case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
+        case (.submit, _), (.submitMany, _), (.change, _): break
+        }
+    }
+
+    /// The commit failed: those that would have succeeded get `failure`, the others what they had coming.
+    private func refuse(_ request: LedgerRequest, _ answer: Answer, _ failure: OrchestratorError) {
+        func refused<Value>(_ result: Result<Value, OrchestratorError>) -> Result<Value, OrchestratorError> {
+            result.flatMap { _ in .failure(failure) }
+        }
+        switch answer {
+        case .submission(let result): reply(request, .submission(refused(result)))
+        case .submissions(let results): reply(request, .submissions(results.map(refused)))
+        case .job(let result): reply(request, .job(refused(result)))
+        }
+    }
+
+    // MARK: Failing
+
+    private func failure(for error: any Error) -> OrchestratorError {
+        if let error = error as? OrchestratorError { return error }
+        if let error = error as? DatabaseError, error.resultCode == .SQLITE_FULL {
+            return OrchestratorError(
+                .resourceExhausted(retryAfter: .seconds(5)),
+                "the disk of the ledger \(path) is full, and nothing was changed; free space there, then retry")
+        }
+        return OrchestratorError(
+            .unavailable, "the ledger \(path) could not be written, and nothing was changed: \(error); retry")
+    }
+
+    /// One line when writing starts to fail, one when it works again.
+    private func note(_ failure: OrchestratorError?) {
+        let before = observers.writeFailure.withLock { current in
+            defer { current = failure?.message }
+            return current
+        }
+        if let failure, before == nil { logger.error("\(failure.message)") }
+        if failure == nil, before != nil { logger.notice("the ledger \(path) can be written again") }
+    }
+}

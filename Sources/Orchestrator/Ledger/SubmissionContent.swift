@@ -1,0 +1,14 @@
+extension JobSpec {
+    /// The names of the fields in which a repeated submission differs from the job that has its id; empty when it is the
+    /// same job. The source is not content: a retry may come by another road.
+    func differences(from other: JobSpec) -> [String] {
+        var names: [String] = []
+        if jobClass != other.jobClass { names.append("job_class") }
+        if payload != other.payload { names.append("payload") }
+        if priority != other.priority { names.append("priority") }
+        if labels != other.labels { names.append("labels") }
+        if timeout != other.timeout { names.append("timeout") }
+        if retry != other.retry { names.append("retry") }
+        return names
+    }
+}

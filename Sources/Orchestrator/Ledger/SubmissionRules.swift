@@ -1,0 +1,117 @@
+/// What a submitted job must look like (contract: SubmitJobRequest). Runs on the caller's side of the ledger's queue, so
+/// that a large payload is read there and not by the one writer.
+struct SubmissionRules: Sendable {
+    /// Bytes.
+    var maxPayloadBytes: Int
+
+    static let maxTimeout = Duration.seconds(365 * 86_400)
+
+    /// `spec` in the form it is stored and compared in, or the error that names the offending field.
+    func checked(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
+        if spec.jobClass == .gpuSlurm {
+            throw OrchestratorError(
+                .failedPrecondition,
+                "job_class gpu_slurm: this server has no Slurm bridge configured; submit it as gpu, cpu_long or "
+                    + "cpu_short, or to a server with a bridge")
+        }
+        if !spec.id.isEmpty { try checkID(spec.id) }
+        try checkPayload(spec.payload)
+        try checkLabels(spec.labels)
+        if let timeout = spec.timeout {
+            guard timeout > .zero, timeout <= Self.maxTimeout else {
+                throw .invalidArgument(
+                    "timeout", "timeout of \(timeout.inSeconds) s: must be more than 0 and at most 365 days")
+            }
+        }
+        try checkRetry(spec.retry)
+
+        var stored = spec
+        if stored.payload.isEmpty { stored.payload = Array("{}".utf8) }
+        // The database holds nanoseconds; equality with what it gives back needs the same here.
+        stored.timeout = spec.timeout.map { .nanoseconds($0.nanoseconds) }
+        stored.retry.initialBackoff = spec.retry.initialBackoff.map { .nanoseconds($0.nanoseconds) }
+        stored.retry.maxBackoff = spec.retry.maxBackoff.map { .nanoseconds($0.nanoseconds) }
+        if !spec.retry.retryOn.isEmpty { stored.retry.retryOn = Set(spec.retry.retryOn).sorted() }
+        return stored
+    }
+
+    private func checkID(_ id: String) throws(OrchestratorError) {
+        let bytes = id.utf8
+        guard bytes.count <= 128 else {
+            throw .invalidArgument("job_id", "job_id of \(bytes.count) bytes: at most 128 are allowed")
+        }
+        guard bytes.first != UInt8(ascii: "."), bytes.first != UInt8(ascii: "-"), bytes.allSatisfy(Self.isAllowedInID)
+        else {
+            throw .invalidArgument(
+                "job_id",
+                "job_id \(id.debugDescription): allowed are A-Z a-z 0-9 . _ : @ + = ~ , - and it must not start with . or -"
+            )
+        }
+    }
+
+    private static func isAllowedInID(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"),
+            UInt8(ascii: "@"), UInt8(ascii: "+"), UInt8(ascii: "="), UInt8(ascii: "~"), UInt8(ascii: ","),
+            UInt8(ascii: "-"):
+            true
+        default: false
+        }
+    }
+
+    private func checkPayload(_ payload: [UInt8]) throws(OrchestratorError) {
+        if payload.isEmpty { return }
+        guard payload.count <= maxPayloadBytes else {
+            throw .invalidArgument(
+                "payload",
+                "payload of \(payload.count) bytes: at most \(maxPayloadBytes) are allowed; put large data in a file and "
+                    + "pass its path")
+        }
+        if let defect = JSONSyntax.objectDefect(payload) {
+            throw .invalidArgument("payload", "payload must be one JSON object in UTF-8: \(defect)")
+        }
+    }
+
+    private func checkLabels(_ labels: [String: String]) throws(OrchestratorError) {
+        guard labels.count <= 64 else {
+            throw .invalidArgument("labels", "labels: \(labels.count) given, at most 64 are allowed")
+        }
+        for (key, value) in labels {
+            guard !key.isEmpty, key.utf8.count <= 63, !Self.hasControlCharacter(key) else {
+                throw .invalidArgument(
+                    "labels",
+                    "label key \(key.debugDescription): 1 to 63 bytes without control characters are allowed")
+            }
+            guard value.utf8.count <= 255, !Self.hasControlCharacter(value) else {
+                throw .invalidArgument(
+                    "labels",
+                    "value of label \(key.debugDescription): at most 255 bytes without control characters are allowed")
+            }
+        }
+    }
+
+    private static func hasControlCharacter(_ text: String) -> Bool {
+        text.unicodeScalars.contains { $0.properties.generalCategory == .control }
+    }
+
+    private func checkRetry(_ retry: RetryPolicy) throws(OrchestratorError) {
+        guard retry.maxAttempts <= 100 else {
+            throw .invalidArgument(
+                "retry.max_attempts", "retry.max_attempts of \(retry.maxAttempts): at most 100 are allowed")
+        }
+        for (field, backoff) in [
+            ("retry.initial_backoff", retry.initialBackoff), ("retry.max_backoff", retry.maxBackoff),
+        ] {
+            guard let backoff else { continue }
+            guard backoff >= .zero, backoff <= Self.maxTimeout else {
+                throw .invalidArgument(
+                    field, "\(field) of \(backoff.inSeconds) s: must be 0 or more and at most 365 days")
+            }
+        }
+        for reason in retry.retryOn where FailureReason(rawValue: reason) == nil {
+            throw .invalidArgument(
+                "retry.retry_on", "retry.retry_on has the unknown reason \(reason): see FailureReason, 1 to 10")
+        }
+    }
+}

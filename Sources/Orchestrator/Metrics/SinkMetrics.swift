@@ -1,0 +1,35 @@
+import Synchronization
+
+/// How each event sink is doing, by its name.
+public final class SinkMetrics: Sendable {
+    public let delivered: InstrumentFamily<Counter>
+    public let errors: InstrumentFamily<Counter>
+    /// Seconds since 1970; 0 before the first.
+    public let lastSuccess: InstrumentFamily<Gauge>
+
+    private let lags = Mutex<[String: @Sendable () -> UInt64]>([:])
+
+    public init(_ registry: MetricsRegistry) {
+        delivered = registry.counter(
+            "orchestrator_sink_delivered_events_total", help: "Events the sink has taken.", labels: ["sink"], limit: 50)
+        errors = registry.counter(
+            "orchestrator_sink_errors_total", help: "Deliveries the sink refused; each is tried again.",
+            labels: ["sink"], limit: 50)
+        lastSuccess = registry.gauge(
+            "orchestrator_sink_last_success_timestamp_seconds",
+            help: "When the sink last took events, in seconds since 1970; 0 before the first.", labels: ["sink"],
+            limit: 50)
+        registry.collector { [self.lag()] }
+    }
+
+    /// Has a sink's lag asked for at each scrape, so that it shows the truth also while the sink hangs.
+    func follow(_ sink: String, lag: @escaping @Sendable () -> UInt64) { lags.withLock { $0[sink] = lag } }
+
+    private func lag() -> MetricFamily {
+        MetricFamily(
+            name: "orchestrator_sink_lag_events", help: "Events the sink has not taken yet.", kind: .gauge,
+            samples: lags.withLock { $0 }.sorted { $0.key < $1.key }.map { sink, lag in
+                MetricSample(labels: [MetricLabel("sink", sink)], value: .number(Double(lag())))
+            })
+    }
+}

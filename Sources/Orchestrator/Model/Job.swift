@@ -1,0 +1,108 @@
+/// What a caller asks for. Content that decides whether a repeated submission is the same job: everything but `source`.
+public struct JobSpec: Sendable, Equatable {
+    /// The caller's idempotency key; empty asks the ledger for a UUIDv7.
+    public var id: String
+    public var jobClass: JobClass
+    /// A JSON object, UTF-8.
+    public var payload: [UInt8]
+    /// Higher first.
+    public var priority: Int32
+    public var labels: [String: String]
+    /// Of one attempt; nil is the class's default.
+    public var timeout: Duration?
+    public var retry: RetryPolicy
+    public var source: JobSource
+
+    public init(
+        id: String = "", jobClass: JobClass = .cpuShort, payload: [UInt8] = Array("{}".utf8), priority: Int32 = 0,
+        labels: [String: String] = [:], timeout: Duration? = nil, retry: RetryPolicy = .none, source: JobSource = .rpc
+    ) {
+        self.id = id
+        self.jobClass = jobClass
+        self.payload = payload
+        self.priority = priority
+        self.labels = labels
+        self.timeout = timeout
+        self.retry = retry
+        self.source = source
+    }
+}
+
+/// Who brought a job. Jobs of the file queue and of the gateway's queue route leave a file in `done/`.
+public enum JobSource: String, Sendable, Hashable {
+    case rpc
+    case http
+    case fileQueue = "file_queue"
+
+    public var writesDoneFile: Bool { self != .rpc }
+}
+
+/// When a failed attempt is followed by another.
+public struct RetryPolicy: Sendable, Equatable, Codable {
+    /// Attempts in all; 0 and 1 are no retry.
+    public var maxAttempts: UInt32
+    /// Before the second attempt; doubles with each further one. nil is one second.
+    public var initialBackoff: Duration?
+    /// The longest wait. nil is five minutes.
+    public var maxBackoff: Duration?
+    /// Empty is every reason for which `FailureReason.isRetriedByDefault`.
+    public var retryOn: [Int32]
+
+    public init(
+        maxAttempts: UInt32 = 0, initialBackoff: Duration? = nil, maxBackoff: Duration? = nil, retryOn: [Int32] = []
+    ) {
+        self.maxAttempts = maxAttempts
+        self.initialBackoff = initialBackoff
+        self.maxBackoff = maxBackoff
+        self.retryOn = retryOn
+    }
+
+    public static let none = RetryPolicy()
+}
+
+/// One job as the ledger knows it.
+public struct Job: Sendable, Equatable {
+    public var spec: JobSpec
+    public var state: JobState
+    /// From 1; 0 until the first attempt has started.
+    public var attempt: UInt32
+    public var submittedAt: Timestamp
+    /// Of the newest attempt.
+    public var startedAt: Timestamp?
+    public var finishedAt: Timestamp?
+    /// A queued job is not started before this: the back-off of its retry.
+    public var notBefore: Timestamp?
+    public var exitCode: Int32
+    public var signal: Int32
+    public var failureReason: FailureReason?
+    /// One line for people.
+    public var error: String
+    /// JSON, or empty.
+    public var result: [UInt8]
+    public var slurmJobID: String
+    /// Set once somebody asked a running job to end; its next end is then CANCELLED.
+    public var cancelReason: String?
+    /// Who asked: the source of the job's task_cancelled event.
+    public var cancelSource: String?
+    /// Attempts that were given a number but never ran; they do not count against the retry policy.
+    public var unstartedAttempts: UInt32
+    /// Of its newest event.
+    public var lastSequence: UInt64
+
+    public init(spec: JobSpec, submittedAt: Timestamp) {
+        self.spec = spec
+        self.state = .queued
+        self.attempt = 0
+        self.submittedAt = submittedAt
+        self.exitCode = 0
+        self.signal = 0
+        self.error = ""
+        self.result = []
+        self.slurmJobID = ""
+        self.unstartedAttempts = 0
+        self.lastSequence = 0
+    }
+
+    public var id: String { spec.id }
+    public var jobClass: JobClass { spec.jobClass }
+}

@@ -1,0 +1,94 @@
+import Glibc
+
+/// All that is known of an attempt once its supervisor has left a record, and the rule that makes an outcome of it.
+struct AttemptEnd: Sendable {
+    var record: ExitRecord
+    var result: AttemptResult
+    /// The end of standard error.
+    var errorTail: [UInt8]
+    var command: JobCommand
+    var timeout: Duration
+    /// Where the program was looked for.
+    var path: String
+
+    /// nil when the machine was short of something before the command ran, and starting it again may work.
+    var outcome: AttemptOutcome? {
+        switch record.end {
+        case .notStarted(let step, let code):
+            // A directory or program that is missing stays missing; EAGAIN and the like pass. ENOMEM is also what exec
+            // says of a damaged program.
+            if SystemError.isShortage(code), step != "exec" || code != ENOMEM { return nil }
+            return AttemptOutcome(failure: .runnerError, error: startFailure(step: step, code: code))
+        case .exited(let code):
+            return ended(exitCode: code, signal: 0)
+        case .signalled(let signal):
+            return ended(exitCode: 0, signal: signal)
+        }
+    }
+
+    private func ended(exitCode: Int32, signal: Int32) -> AttemptOutcome {
+        var outcome = AttemptOutcome(exitCode: exitCode, signal: signal)
+        if case .json(let json) = result { outcome.result = json }
+        if record.timedOut {
+            outcome.failure = .timeout
+            outcome.error = "timed out after \(Self.seconds(timeout))" + leftovers
+        } else if record.cancelled {
+            outcome.failure = .runnerError
+            outcome.error = "the attempt was told to stop" + leftovers
+        } else if signal != 0 {
+            outcome.failure = .signal
+            outcome.error = "ended by \(SignalName.of(signal))" + lastWords + leftovers
+        } else if exitCode != 0 {
+            outcome.failure = .exitCode
+            outcome.error = "exited with code \(exitCode)" + lastWords + leftovers
+        } else if case .unusable(let why) = result {
+            outcome.failure = .runnerError
+            outcome.error = "exited with code 0, but \(why)"
+        }
+        return outcome
+    }
+
+    private var leftovers: String {
+        record.leftovers ? "; processes of it survived SIGKILL and may still run" : ""
+    }
+
+    /// ": " and the last line of standard error that has anything in it, at most 300 characters.
+    private var lastWords: String {
+        for line in errorTail.split(separator: UInt8(ascii: "\n")).reversed() {
+            let text = String(decoding: line, as: UTF8.self)
+            let printable = String(String.UnicodeScalarView(text.unicodeScalars.map { Self.isControl($0) ? " " : $0 }))
+            let trimmed = printable.drop(while: \.isWhitespace)
+            if let last = trimmed.lastIndex(where: { !$0.isWhitespace }) {
+                return ": \(trimmed[...last].prefix(300))"
+            }
+        }
+        return ""
+    }
+
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value)
+    }
+
+    private func startFailure(step: String, code: Int32) -> String {
+        let words = SystemError.words(code)
+        switch step {
+        case "cwd":
+            return "working directory \((command.workingDirectory ?? "").asJSON) can't be entered: \(words)"
+        case "exec":
+            let program = command.arguments.first ?? ""
+            if code == ENOENT, !program.contains("/") {
+                return "command \(program.asJSON): no such file in PATH \(path)"
+            }
+            if code == E2BIG { return "command \(program.asJSON): its arguments and environment are too long" }
+            return "command \(program.asJSON) can't be executed: \(words)"
+        default:
+            return "the attempt could not be prepared (\(step)): \(words)"
+        }
+    }
+
+    /// "5 s", "0.25 s".
+    static func seconds(_ duration: Duration) -> String {
+        let seconds = duration.inSeconds
+        return seconds == seconds.rounded() ? "\(Int64(seconds)) s" : "\(seconds) s"
+    }
+}

@@ -1,0 +1,276 @@
+import CLinux
+import Dispatch
+import Glibc
+import Logging
+import Synchronization
+
+/// Executes attempts of jobs as real processes on this machine, each under a supervisor process of its own that survives
+/// this server: see `Sources/dspy-job-supervisor/main.c`. What became of an attempt is always read from its directory, so
+/// a server that was restarted learns the same as one that was there.
+public final class Runner: Sendable {
+    public enum RunResult: Sendable, Equatable {
+        case ended(AttemptOutcome)
+        /// It ended after somebody asked it to.
+        case cancelled(AttemptOutcome)
+        /// The command never ran, because the machine was short of something; starting it again may work.
+        case notStarted(reason: String)
+    }
+
+    /// What became of an attempt that the ledger has as running, but that this server did not start.
+    public enum Reconciliation: Sendable, Equatable {
+        case ended(AttemptOutcome)
+        /// It ended after somebody asked it to.
+        case cancelled(AttemptOutcome)
+        /// Its command never ran: the attempt can be started again.
+        case neverStarted
+    }
+
+    private struct AttemptKey: Hashable {
+        var jobID: String
+        var attempt: UInt32
+    }
+
+    /// From the moment an attempt is taken on until its end is known.
+    private struct Ongoing {
+        /// nil until there is a process to signal.
+        var supervisor: Int32?
+        var isCancelled = false
+    }
+
+    private let configuration: RunnerConfiguration
+    private let supervisor: String
+    private let jobsDirectory: String
+    private let environment: CommandEnvironment
+    private let watch: ProcessWatch
+    private let logger: Logger
+    private let ongoing = Mutex<[AttemptKey: Ongoing]>([:])
+    /// Files and spawning are blocking calls of a fraction of a millisecond: two threads of their own keep them off the
+    /// tasks' threads, and starts do not wait behind results.
+    private let starting = DispatchQueue(label: "runner.start", qos: .userInitiated)
+    private let collecting = DispatchQueue(label: "runner.collect", qos: .userInitiated)
+
+    /// Throws `internal` when the supervisor program is missing or the jobs directory can't be made.
+    public init(
+        configuration: RunnerConfiguration, serverEnvironment: [String: String], logger: Logger
+    ) throws(OrchestratorError) {
+        supervisor = try SupervisorProgram.find(configuration.supervisorPath)
+        do {
+            try WholeFile.makeDirectories(configuration.jobsDirectory)
+        } catch {
+            throw OrchestratorError(.internal, "the jobs directory can't be made: \(error)")
+        }
+        jobsDirectory = WholeFile.resolved(configuration.jobsDirectory)
+        environment = CommandEnvironment(server: serverEnvironment, inherit: configuration.inheritedVariables)
+        watch = try ProcessWatch()
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Where the files of an attempt are, for reading its logs. Throws for an id that is no safe file name.
+    public func directory(jobID: String, attempt: UInt32) throws(OrchestratorError) -> AttemptDirectory {
+        try AttemptDirectory(jobsDirectory: jobsDirectory, jobID: jobID, attempt: attempt)
+    }
+
+    /// Runs the job's current attempt to its end. `job.attempt` says which it is.
+    ///
+    /// - Parameter isCancelled: asked once, when `cancel` has begun to reach the attempt: a cancel that came before.
+    public func run(_ job: Job, isCancelled: @Sendable () -> Bool = { false }) async -> RunResult {
+        let attempt: Attempt
+        switch prepare(job) {
+        case .success(let prepared): attempt = prepared
+        case .failure(let error): return .ended(AttemptOutcome(failure: .runnerError, error: error.message))
+        }
+        let key = AttemptKey(jobID: job.id, attempt: job.attempt)
+        ongoing.withLock { $0[key] = Ongoing() }
+        defer { ongoing.withLock { _ = $0.removeValue(forKey: key) } }
+        if isCancelled() {
+            return .cancelled(
+                AttemptOutcome(failure: .runnerError, error: "the attempt was told to stop before it began"))
+        }
+
+        let spawned = await starting.run { [self] in Result { () throws(SystemError) in try start(attempt) } }
+        let process: SupervisorProcess.Started
+        switch spawned {
+        case .success(let started): process = started
+        case .failure(let error) where error.isShortage: return .notStarted(reason: error.description)
+        case .failure(let error):
+            return .ended(
+                AttemptOutcome(failure: .runnerError, error: "the attempt could not be started: \(error)"))
+        }
+        became(key, supervisor: process.descriptor)
+        await watch.end(of: process.descriptor)
+        ceased(key, descriptor: process.descriptor)
+        return await collecting.run { [self] in
+            let status = SupervisorProcess.reap(process.pid)
+            if let record = AttemptRemains(directory: attempt.directory).record { return result(record, of: attempt) }
+            let reason = "the supervisor of attempt \(job.attempt) ended without a record (\(status))"
+            // Its pid is on disk before it starts anything.
+            if !WholeFile.exists(attempt.directory.pid) { return .notStarted(reason: reason) }
+            return .ended(AttemptOutcome(failure: .lost, error: reason))
+        }
+    }
+
+    /// Finds out what became of the job's current attempt, which another life of this server started. One that still
+    /// runs is adopted: this returns when it has ended, and `cancel` reaches it.
+    ///
+    /// - Parameter isCancelled: asked once, when `cancel` has begun to reach the attempt: a cancel that came before.
+    public func reconcile(_ job: Job, isCancelled: @Sendable () -> Bool = { false }) async -> Reconciliation {
+        let attempt: Attempt
+        switch prepare(job) {
+        case .success(let prepared): attempt = prepared
+        case .failure(let error): return .ended(AttemptOutcome(failure: .runnerError, error: error.message))
+        }
+        let key = AttemptKey(jobID: job.id, attempt: job.attempt)
+        ongoing.withLock { $0[key] = Ongoing() }
+        defer { ongoing.withLock { _ = $0.removeValue(forKey: key) } }
+        if isCancelled() { cancel(jobID: job.id, attempt: job.attempt) }
+
+        while true {
+            let trace = await collecting.run { AttemptRemains(directory: attempt.directory).trace }
+            switch trace {
+            case .recorded(let record):
+                return await collecting.run { [self] in
+                    switch result(record, of: attempt) {
+                    case .ended(let outcome): return .ended(outcome)
+                    case .cancelled(let outcome): return .cancelled(outcome)
+                    case .notStarted: return .neverStarted
+                    }
+                }
+            case .supervised(let identity):
+                if let descriptor = identity?.open() {
+                    logger.info("adopted a running attempt", metadata: ["job": "\(job.id)"])
+                    became(key, supervisor: descriptor)
+                    await watch.end(of: descriptor)
+                    ceased(key, descriptor: descriptor)
+                } else {
+                    // It has just begun, has just ended, or runs where this server can't see its pid.
+                    try? await Task.sleep(for: .milliseconds(20))
+                }
+            case .untouched:
+                guard let startedAt = job.startedAt, startedAt > Self.machineStarted() else {
+                    return .ended(Self.lost(job))
+                }
+                return .neverStarted
+            case .abandoned:
+                return .ended(Self.lost(job))
+            }
+        }
+    }
+
+    /// Asks an attempt that `run` or `reconcile` is following to end: SIGTERM, then SIGKILL after the grace. Does nothing
+    /// when it has ended already.
+    public func cancel(jobID: String, attempt: UInt32) {
+        let key = AttemptKey(jobID: jobID, attempt: attempt)
+        ongoing.withLock { ongoing in
+            guard ongoing[key] != nil else { return }
+            ongoing[key]?.isCancelled = true
+            // Under the lock, which `ceased` takes before the descriptor is closed.
+            if let supervisor = ongoing[key]?.supervisor { _ = clinux_pidfd_send_signal(supervisor, SIGTERM) }
+        }
+    }
+
+    // MARK: - One attempt
+
+    /// What is known of an attempt before anything is done for it.
+    private struct Attempt: Sendable {
+        var job: Job
+        var command: JobCommand
+        var directory: AttemptDirectory
+        var timeout: Duration
+    }
+
+    private func prepare(_ job: Job) -> Result<Attempt, OrchestratorError> {
+        Result { () throws(OrchestratorError) in
+            let command = try PayloadCommand.command(of: job.spec)
+            return Attempt(
+                job: job, command: command, directory: try directory(jobID: job.id, attempt: job.attempt),
+                timeout: job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass]
+                    ?? .seconds(24 * 3600))
+        }
+    }
+
+    private func became(_ key: AttemptKey, supervisor: Int32) {
+        ongoing.withLock { ongoing in
+            ongoing[key]?.supervisor = supervisor
+            if ongoing[key]?.isCancelled == true { _ = clinux_pidfd_send_signal(supervisor, SIGTERM) }
+        }
+    }
+
+    private func ceased(_ key: AttemptKey, descriptor: Int32) {
+        ongoing.withLock { $0[key]?.supervisor = nil }
+        close(descriptor)
+    }
+
+    private func start(_ attempt: Attempt) throws(SystemError) -> SupervisorProcess.Started {
+        let directory = attempt.directory
+        var isNew = true
+        for ancestor in directory.ancestors { isNew = try WholeFile.makeDirectory(ancestor) }
+        if !isNew {
+            // A start that came to nothing: its traces must not be taken for this one's.
+            for stale in [
+                directory.exit, directory.pid, directory.result, directory.standardInput,
+                directory.standardOutputTail, directory.standardErrorTail,
+            ] {
+                unlink(stale)
+            }
+        }
+        try WholeFile.write(attempt.job.spec.payload, to: directory.payload)
+        if let input = attempt.command.standardInput {
+            try WholeFile.write(Array(input.utf8), to: directory.standardInput)
+        }
+        if attempt.command.workingDirectory == nil { try WholeFile.makeDirectory(directory.work) }
+
+        let lock = open(directory.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard lock >= 0 else { throw SystemError("open", directory.lock) }
+        // The supervisor's copy keeps the lock.
+        defer { close(lock) }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { throw SystemError("flock", directory.lock) }
+
+        var arguments = [
+            "--dir", directory.path, "--timeout-ms", String(Self.milliseconds(attempt.timeout)),
+            "--grace-ms", String(Self.milliseconds(configuration.grace)),
+            "--stdout-cap", String(configuration.outputCap), "--stderr-cap", String(configuration.outputCap),
+            "--cwd", attempt.command.workingDirectory ?? directory.work,
+        ]
+        if attempt.command.standardInput != nil { arguments += ["--stdin", directory.standardInput] }
+        return try SupervisorProcess.start(
+            program: supervisor, arguments: arguments + ["--"] + attempt.command.arguments,
+            environment: variables(of: attempt), lock: lock)
+    }
+
+    private func variables(of attempt: Attempt) -> [String: String] {
+        environment.variables(for: attempt.job, command: attempt.command, directory: attempt.directory)
+    }
+
+    /// At least 1, as 0 is no limit to the supervisor; rounded up, so that nothing ends early.
+    private static func milliseconds(_ duration: Duration) -> Int64 {
+        max(1, (min(duration.nanoseconds, .max - 999_999) + 999_999) / 1_000_000)
+    }
+
+    // MARK: - Ends
+
+    private func result(_ record: ExitRecord, of attempt: Attempt) -> RunResult {
+        let remains = AttemptRemains(directory: attempt.directory)
+        let end = AttemptEnd(
+            record: record, result: remains.result(record, cap: configuration.resultCap),
+            errorTail: remains.errorTail(record), command: attempt.command, timeout: attempt.timeout,
+            path: variables(of: attempt)["PATH"] ?? "")
+        guard let outcome = end.outcome else { return .notStarted(reason: "the machine is short of resources") }
+        return record.cancelled ? .cancelled(outcome) : .ended(outcome)
+    }
+
+    private static func lost(_ job: Job) -> AttemptOutcome {
+        AttemptOutcome(
+            failure: .lost,
+            error:
+                "the runner of attempt \(job.attempt) died without a record (machine restarted?); whether the command "
+                + "finished is unknown")
+    }
+
+    /// Attempts older than this left no process behind, and files that were not on the disk yet are gone.
+    private static func machineStarted() -> Timestamp {
+        var up = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &up)
+        return Timestamp.now().advanced(by: .nanoseconds(-(Int64(up.tv_sec) * 1_000_000_000 + Int64(up.tv_nsec))))
+    }
+}

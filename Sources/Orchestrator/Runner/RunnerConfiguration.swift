@@ -1,0 +1,36 @@
+/// How the runner runs.
+public struct RunnerConfiguration: Sendable {
+    /// Where attempts keep their files: `<jobsDirectory>/<shard>/<job id>/<attempt>/`. Created when absent.
+    public var jobsDirectory: String
+    /// The program `dspy-job-supervisor`. nil looks beside the server's own executable.
+    public var supervisorPath: String?
+    /// Of one attempt, for jobs that name none. Default: cpu_short 5 minutes, cpu_long and gpu 24 hours.
+    public var timeouts: [JobClass: Duration]
+    /// From SIGTERM to SIGKILL. Default 5 seconds.
+    public var grace: Duration
+    /// Bytes kept of each output stream of an attempt. Default 16 MiB.
+    public var outputCap: Int64
+    /// The largest result, in bytes. Default 1 MiB.
+    public var resultCap: Int
+    /// Variables of the server's environment that jobs see. Default: PATH, HOME, LANG, TMPDIR, USER.
+    public var inheritedVariables: [String]
+
+    public static let defaultTimeouts: [JobClass: Duration] = [
+        .cpuShort: .seconds(5 * 60), .cpuLong: .seconds(24 * 3600), .gpu: .seconds(24 * 3600),
+    ]
+
+    public init(
+        jobsDirectory: String, supervisorPath: String? = nil,
+        timeouts: [JobClass: Duration] = RunnerConfiguration.defaultTimeouts,
+        grace: Duration = .seconds(5), outputCap: Int64 = 16 << 20, resultCap: Int = 1 << 20,
+        inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"]
+    ) {
+        self.jobsDirectory = jobsDirectory
+        self.supervisorPath = supervisorPath
+        self.timeouts = timeouts
+        self.grace = grace
+        self.outputCap = outputCap
+        self.resultCap = resultCap
+        self.inheritedVariables = inheritedVariables
+    }
+}

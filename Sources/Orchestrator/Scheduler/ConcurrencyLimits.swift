@@ -1,0 +1,18 @@
+import Foundation
+
+/// How many attempts of each class run at once on this machine.
+public struct ConcurrencyLimits: Sendable, Equatable {
+    /// At least 1 each.
+    public var byClass: [JobClass: Int]
+
+    public init(byClass: [JobClass: Int]) {
+        self.byClass = byClass.mapValues { max(1, $0) }
+    }
+
+    /// cpu_short twice the processors, as short tasks often wait; cpu_long one a processor; gpu one.
+    public static func defaults(
+        processors: Int = ProcessInfo.processInfo.activeProcessorCount
+    ) -> ConcurrencyLimits {
+        ConcurrencyLimits(byClass: [.cpuShort: 2 * processors, .cpuLong: processors, .gpu: 1])
+    }
+}

@@ -1,0 +1,29 @@
+/// Why the server ended a connection. The raw values are the words of the `reason` label.
+public enum ConnectionEnd: String, Sendable, CaseIterable {
+    case idle
+    case maxAge = "max_age"
+    /// Calls went on after the grace that an old or idle connection has.
+    case graceOver = "grace_over"
+    case keepaliveTimeout = "keepalive_timeout"
+    case tooManyConnections = "too_many_connections"
+    case firstSettingsTimeout = "first_settings_timeout"
+    case frameTimeout = "frame_timeout"
+    case writeTimeout = "write_timeout"
+    case tooManyPings = "too_many_pings"
+    case tooManyIdleFrames = "too_many_idle_frames"
+    /// Streams that end before their answer.
+    case tooManyResets = "too_many_resets"
+    /// Answers to PING and SETTINGS that nobody takes.
+    case flood
+    /// The first bytes are not HTTP/2's.
+    case notHTTP2 = "not_http2"
+    case protocolError = "protocol_error"
+
+    /// Whether a log's reader should know who it was.
+    var isAbuse: Bool {
+        switch self {
+        case .idle, .maxAge, .graceOver, .keepaliveTimeout: false
+        default: true
+        }
+    }
+}

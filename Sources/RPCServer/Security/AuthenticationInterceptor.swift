@@ -1,0 +1,35 @@
+import Credentials
+import Protocol
+
+/// Lets a call through when its bearer token or its connection's certificate has the role that the method needs.
+/// A stream lasts as long as its caller stays connected, also when the token is taken from the file meanwhile.
+public struct AuthenticationInterceptor: CallInterceptor {
+    private let authenticator: @Sendable () -> Authenticator
+    private let role: @Sendable (_ path: String) -> Role?
+
+    /// - Parameters:
+    ///   - authenticator: asked for each call, so that it can change.
+    ///   - role: what a method needs; nil is open to all.
+    public init(
+        authenticator: @escaping @Sendable () -> Authenticator, role: @escaping @Sendable (_ path: String) -> Role?
+    ) {
+        self.authenticator = authenticator
+        self.role = role
+    }
+
+    public func began(_ head: borrowing CallHead, _ notes: inout CallNotes) -> CallVerdict {
+        guard let role = role(head.method.path) else { return .proceed }
+        switch authenticator().access(
+            authorization: head.header("authorization"), certificate: head.peer.certificateSubject, role: role,
+            action: head.method.path)
+        {
+        case .granted(let principal):
+            notes.subject = principal.subject
+            return .proceed
+        case .unauthenticated(let message):
+            return .refuse(Status(.unauthenticated, message))
+        case .denied(let message):
+            return .refuse(Status(.permissionDenied, message))
+        }
+    }
+}

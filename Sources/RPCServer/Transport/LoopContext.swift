@@ -1,0 +1,105 @@
+import Logging
+import NIOCore
+import Protocol
+import Synchronization
+
+/// What the connections of one event loop share.
+final class LoopContext {
+    let eventLoop: any EventLoop
+    let executor: LoopExecutor
+    let arena = Arena()
+    let calls: CallCounters
+    let counts: ConnectionCounters
+    let logger: Logger
+    let policy: CallPolicy
+    /// This loop's share of the calls that may be open.
+    let maxOpenCalls: Int
+    /// Calls open on the loop's connections.
+    var openCalls = 0
+    /// Output is gathered here and written at once.
+    var scratch: ByteBuffer
+    private(set) var connections: [ObjectIdentifier: GRPCChannelHandler] = [:]
+    private var dirty: [GRPCChannelHandler] = []
+    private var isDraining = false
+
+    /// One write: large enough for the answers to a full read, small enough to lie in a slow peer's channel.
+    static let writeSize = 64 * 1024
+
+    init(
+        eventLoop: any EventLoop, calls: CallCounters, counts: ConnectionCounters = ConnectionCounters(),
+        logger: Logger,
+        policy: CallPolicy = CallPolicy(), loops: Int = 1
+    ) {
+        self.eventLoop = eventLoop
+        self.calls = calls
+        self.counts = counts
+        self.logger = logger
+        self.policy = policy
+        maxOpenCalls = max(1, policy.maxOpenCalls / loops)
+        executor = LoopExecutor(eventLoop)
+        answered = Array(repeating: 0, count: calls.methods.count)
+        scratch = ByteBufferAllocator().buffer(capacity: Self.writeSize)
+    }
+
+    /// Counts a connection that the server ends. Abuse is logged, once for a connection and not without end.
+    func report(_ end: ConnectionEnd, of channel: any Channel) {
+        let isLoud = counts.ended(end)
+        logger.log(
+            level: isLoud ? .notice : .debug, "connection ended by the server",
+            metadata: ["reason": "\(end.rawValue)", "peer": "\(channel.remoteAddress?.description ?? "unknown")"])
+    }
+
+    // MARK: Time
+
+    /// When the record being walked was begun: one look at the clock serves all its calls.
+    private(set) var recordBegan = NIODeadline.uptimeNanoseconds(0)
+    /// Calls answered at once since then, by method.
+    private var answered: [Int]
+    private var hasAnswered = false
+
+    func beganRecord() { recordBegan = .now() }
+
+    func answeredAtOnce(_ method: Int) {
+        answered[method] += 1
+        hasAnswered = true
+    }
+
+    /// Each call answered at once took its share of the walk; a clock read for each would cost more than some answers.
+    func endedRecord() {
+        guard hasAnswered else { return }
+        hasAnswered = false
+        let share = (NIODeadline.now() - recordBegan).nanoseconds / Int64(answered.reduce(0, +))
+        for (method, count) in answered.enumerated() where count > 0 {
+            calls.methods[method].handled(.ok, calls: count)
+            calls.methods[method].sent(count)
+            calls.methods[method].took(nanoseconds: share, calls: count)
+            answered[method] = 0
+        }
+    }
+
+    func add(_ handler: GRPCChannelHandler) {
+        connections[ObjectIdentifier(handler)] = handler
+        // Accepted before the listener closed, and here only now.
+        if isDraining { handler.beginDraining() }
+    }
+    func remove(_ handler: GRPCChannelHandler) { connections[ObjectIdentifier(handler)] = nil }
+
+    func beginDraining() {
+        isDraining = true
+        for handler in connections.values { handler.beginDraining() }
+    }
+
+    /// Flushes the connection once this turn's work is done, however many calls it completes.
+    func flushSoon(_ handler: GRPCChannelHandler) {
+        dirty.append(handler)
+        guard dirty.count == 1 else { return }
+        let me = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute { me.value.flushDirty() }
+    }
+
+    private func flushDirty() {
+        let handlers = dirty
+        dirty.removeAll(keepingCapacity: true)
+        for handler in handlers { handler.flush() }
+    }
+}

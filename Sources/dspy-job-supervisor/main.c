@@ -1,0 +1,169 @@
+// One process per attempt of a job. It outlives the server, so that neither a crash nor an upgrade of the server loses
+// or doubles a running job: what became of the command always stands in the attempt's directory.
+//
+//   DIR/lock    held for this process's whole life, from before it existed: free means nobody watches the attempt
+//   DIR/pid     written before the command starts: absent, with the lock free, means the command never ran
+//   DIR/exit    written, whole, after the command and all its descendants are gone
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "command.h"
+#include "descendants.h"
+#include "options.h"
+#include "record.h"
+
+enum { EXIT_OPTIONS = 64, EXIT_DIRECTORY = 74, EXIT_LOCKED = 75 };
+
+// Descriptors 0 to 2 exist and the lock is 3; the rest is closed, whatever the server forgot to.
+enum { LOCK_FD = 3 };
+
+// How long processes may survive SIGKILL before the record says so and is written all the same.
+static const int64_t KILL_PATIENCE_MS = 10000;
+
+// Read from a pipe after every descendant is gone: more than any pipe holds (pipe(7), pipe-max-size). Whoever still
+// writes is no descendant, and must not keep the supervisor here.
+static const int64_t DRAIN_BYTES = 1 << 20;
+
+// Read from one pipe before the other descriptors are looked at again.
+static const int64_t PUMP_BYTES = 1 << 20;
+
+static bool take_lock(const struct options *options) {
+    if (options->lock_fd < 0) {
+        int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0 || dup2(fd, LOCK_FD) < 0) return false;
+    } else if (options->lock_fd != LOCK_FD && dup2(options->lock_fd, LOCK_FD) < 0) {
+        return false;
+    }
+    close_range(LOCK_FD + 1, UINT_MAX, 0);
+    if (fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC) != 0) return false;
+    // Already held when the server passed it: a lock belongs to the open file description (flock(2)).
+    return flock(LOCK_FD, LOCK_EX | LOCK_NB) == 0;
+}
+
+// Watches the command until it has ended, and leaves it unreaped: as long as it is a zombie, its group's number is its
+// own and can be signalled safely.
+static void watch(pid_t command, int signals, struct capture *output, struct capture *errors,
+                  const struct options *options, struct record *record) {
+    const int64_t never = INT64_MAX;
+    int64_t terminate_at = options->timeout_ms > 0 ? monotonic_ms() + options->timeout_ms : never;
+    int64_t kill_at = never;
+    for (;;) {
+        siginfo_t ended = {0};
+        while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0) {
+            if (ended.si_pid == command) return;
+            waitpid(ended.si_pid, NULL, 0);
+            ended.si_pid = 0;
+        }
+
+        const int64_t now = monotonic_ms();
+        if (now >= kill_at) return;
+        const bool timed_out = now >= terminate_at;
+        if ((timed_out || record->cancelled) && kill_at == never) {
+            record->timed_out = timed_out && !record->cancelled;
+            kill(-command, SIGTERM);
+            kill(-command, SIGCONT);  // A stopped process would not see SIGTERM.
+            terminate_at = never;
+            kill_at = now + options->grace_ms;
+            continue;
+        }
+
+        struct pollfd watched[] = {
+            {.fd = signals, .events = POLLIN},
+            {.fd = output->read_end, .events = POLLIN},
+            {.fd = errors->read_end, .events = POLLIN},
+        };
+        const int64_t next = terminate_at < kill_at ? terminate_at : kill_at;
+        const int64_t wait = next == never ? -1 : next - now;
+        if (poll(watched, 3, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR) return;
+        if (watched[0].revents != 0) {
+            struct signalfd_siginfo arrived;
+            while (read(signals, &arrived, sizeof arrived) == (ssize_t)sizeof arrived) {
+                if (arrived.ssi_signo == SIGTERM && !record->timed_out) record->cancelled = true;
+            }
+        }
+        if (watched[1].revents != 0) capture_pump(output, PUMP_BYTES);
+        if (watched[2].revents != 0) capture_pump(errors, PUMP_BYTES);
+    }
+}
+
+// Fills the record. `failed_step` says how far it came when the command never ran.
+static void run(const struct options *options, int signals, struct record *record) {
+    struct capture output, errors;
+    record->started_ns = record->finished_ns = wall_ns();
+    record->failed_step = START_OUTPUT;
+    if (!capture_open(&output, "stdout", options->stdout_cap) ||
+        !capture_open(&errors, "stderr", options->stderr_cap)) {
+        record->failed_errno = errno;
+        return;
+    }
+    record->failed_step = START_INPUT;
+    const int input = open(options->input != NULL ? options->input : "/dev/null", O_RDONLY | O_CLOEXEC);
+    if (input < 0) {
+        record->failed_errno = errno;
+        return;
+    }
+    pid_t command = command_start(options->command, options->cwd, input, output.write_end, errors.write_end,
+                                  &record->failed_step, &record->failed_errno);
+    close(input);
+    close(output.write_end);
+    close(errors.write_end);
+    if (command > 0) {
+        record->failed_step = START_OK;
+        watch(command, signals, &output, &errors, options, record);
+        kill(-command, SIGKILL);
+        record->leftovers = !descendants_end(command, &record->status, KILL_PATIENCE_MS);
+        capture_pump(&output, DRAIN_BYTES);
+        capture_pump(&errors, DRAIN_BYTES);
+    }
+    record->finished_ns = wall_ns();
+    record->stdout_bytes = output.seen;
+    record->stderr_bytes = errors.seen;
+    record->stdout_truncated = capture_truncated(&output);
+    record->stderr_truncated = capture_truncated(&errors);
+    capture_finish(&output);
+    capture_finish(&errors);
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    switch (options_parse(argc, argv, &options)) {
+    case PARSED_HELP: return 0;
+    case PARSED_INVALID: return EXIT_OPTIONS;
+    case PARSED_RUN: break;
+    }
+
+    // Everything is blocked and read from a descriptor: nothing interrupts, and SIGPIPE is an errno.
+    sigset_t all, read_here;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    sigemptyset(&read_here);
+    sigaddset(&read_here, SIGCHLD);
+    sigaddset(&read_here, SIGTERM);
+
+    setsid();
+    if (chdir(options.dir) != 0) {
+        fprintf(stderr, "dspy-job-supervisor: can't enter \"%s\": %s\n", options.dir, strerror(errno));
+        return EXIT_DIRECTORY;
+    }
+    if (!take_lock(&options)) return errno == EWOULDBLOCK ? EXIT_LOCKED : EXIT_DIRECTORY;
+    const int signals = signalfd(-1, &read_here, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return EXIT_DIRECTORY;
+    if (!record_write_pid()) return EXIT_DIRECTORY;
+
+    // A command that even SIGKILL does not end in time is recorded as killed.
+    struct record record = {.status = SIGKILL};
+    run(&options, signals, &record);
+    return record_write_exit(&record) ? 0 : EXIT_DIRECTORY;
+}

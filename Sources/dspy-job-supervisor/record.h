@@ -1,0 +1,33 @@
+#ifndef DSPY_SUPERVISOR_RECORD_H
+#define DSPY_SUPERVISOR_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Where starting the command failed; the words stand in the record.
+enum start_step { START_OK, START_OUTPUT, START_INPUT, START_FORK, START_CWD, START_EXEC };
+
+// How the attempt ended: what DIR/exit says.
+struct record {
+    enum start_step failed_step;
+    int failed_errno;
+    int status;  // As wait(2) gives it; meaningless when a step failed.
+    bool timed_out;
+    bool cancelled;
+    bool leftovers;  // Descendants that SIGKILL did not end in time.
+    int64_t stdout_bytes, stderr_bytes;
+    bool stdout_truncated, stderr_truncated;
+    int64_t started_ns, finished_ns;  // Wall clock.
+};
+
+// DIR/pid: "<pid> <start time in clock ticks since boot>", which names this process even after its pid is used again.
+// All paths are relative to the current directory, DIR. False with errno when it can't be written.
+bool record_write_pid(void);
+
+// DIR/exit, atomically. A full disk is waited out for a minute, as a lost record is a lost job.
+bool record_write_exit(const struct record *record);
+
+int64_t wall_ns(void);
+int64_t monotonic_ms(void);
+
+#endif

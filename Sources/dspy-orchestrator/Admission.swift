@@ -1,0 +1,33 @@
+import Orchestrator
+import RPCServer
+import ServiceLifecycle
+import Synchronization
+
+/// Whether a job may come in: only while the server is not on its way out, and only with a payload that can be run.
+final class Admission: Sendable {
+    private let draining = Atomic<Bool>(false)
+
+    var isDraining: Bool { draining.load(ordering: .relaxed) }
+
+    func close() { draining.store(true, ordering: .relaxed) }
+
+    func admit(_ spec: JobSpec) throws(OrchestratorError) {
+        guard !isDraining else {
+            throw OrchestratorError(
+                .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one")
+        }
+        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) }
+    }
+}
+
+/// First to stop, so that nothing comes in while the rest winds up.
+struct AdmissionService: Service {
+    let admission: Admission
+    let health: HealthRegistry
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        health.drain()
+        admission.close()
+    }
+}

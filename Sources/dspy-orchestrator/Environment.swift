@@ -1,0 +1,71 @@
+import ArgumentParser
+import Foundation
+
+/// A setting that a flag gives, else an environment variable, else a default. An empty variable counts as absent.
+struct Setting<Value> {
+    let flag: String
+    let variable: String
+    let parse: (String) -> Value?
+    /// What a good value looks like, for the message about a bad one.
+    let expected: String
+
+    func value(_ given: String?, environment: [String: String], default fallback: @autoclosure () -> Value) throws
+        -> Value
+    {
+        let (text, origin): (String, String)
+        if let given {
+            (text, origin) = (given, flag)
+        } else if let set = environment[variable], !set.isEmpty {
+            (text, origin) = (set, "\(flag) (from \(variable))")
+        } else {
+            return fallback()
+        }
+        guard let value = parse(text) else { throw ValidationError("\(origin): \"\(text)\" is not \(expected)") }
+        return value
+    }
+}
+
+enum Parse {
+    static func path(_ text: String) -> String? { text.isEmpty || text.utf8.contains(0) ? nil : text }
+
+    /// `HOST:PORT`, with IPv6 addresses in brackets.
+    static func address(_ text: String) -> ListenAddress? {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            return nil
+        }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        return host.isEmpty ? nil : ListenAddress(host: String(host), port: Int(port))
+    }
+
+    static func boolean(_ text: String) -> Bool? {
+        switch text.lowercased() {
+        case "1", "true", "yes", "on": true
+        case "0", "false", "no", "off": false
+        default: nil
+        }
+    }
+
+    static func count(_ range: ClosedRange<Int>) -> (String) -> Int? {
+        { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }
+    }
+
+    static func seconds(_ range: ClosedRange<Double>) -> (String) -> Duration? {
+        { text in Double(text).flatMap { range.contains($0) ? .milliseconds(Int64($0 * 1_000)) : nil } }
+    }
+}
+
+/// Where to listen.
+struct ListenAddress: Equatable {
+    var host: String
+    var port: Int
+
+    /// Whether only this machine can reach it.
+    var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+
+    var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}

@@ -1,0 +1,218 @@
+import ArgumentParser
+import Credentials
+import Foundation
+import Logging
+import Orchestrator
+
+/// The flags of `serve`. Each has an environment variable; the flag beats it.
+struct ServeOptions: ParsableArguments {
+    @Option(
+        name: .customLong("rpc-listen"),
+        help:
+            "Where gRPC listens, HOST:PORT; port 0 picks a free one. (env: ORCHESTRATOR_RPC_LISTEN; default: 127.0.0.1:50051)"
+    )
+    var rpcListen: String?
+
+    @Option(
+        name: .customLong("http-listen"),
+        help: "Where the HTTP gateway listens, HOST:PORT. (env: ORCHESTRATOR_HTTP_LISTEN; default: 127.0.0.1:9097)")
+    var httpListen: String?
+
+    @Option(help: "Where the ledger and the jobs' files live. (env: ORCHESTRATOR_DATA_DIR; default: data)")
+    var dataDir: String?
+
+    @Option(
+        help:
+            "The file queue's directory, with pending/, claimed/, done/ and failed/. (env: ENV_QUEUE_DIR; default: logs/env_queue)"
+    )
+    var queueDir: String?
+
+    @Option(help: "Where agent_action.jsonl goes. (env: ORCHESTRATOR_LOG_DIR; default: logs)")
+    var logDir: String?
+
+    @Option(
+        help: "1 submits a steady trickle of small labelled sample jobs. (env: ORCHESTRATOR_DEMO; default: 0)")
+    var demo: String?
+
+    @Option(
+        help: "false answers 404 on /metrics. (env: METRICS_ENABLED; default: true)")
+    var metricsEnabled: String?
+
+    @Option(
+        help:
+            "Jobs of class cpu_short running at once. (env: ORCHESTRATOR_CPU_SHORT_LIMIT; default: twice the processors)"
+    )
+    var cpuShortLimit: String?
+
+    @Option(help: "Jobs of class cpu_long running at once. (env: ORCHESTRATOR_CPU_LONG_LIMIT; default: the processors)")
+    var cpuLongLimit: String?
+
+    @Option(help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: 1)")
+    var gpuLimit: String?
+
+    @Option(
+        help:
+            "Seconds that running jobs have to end after SIGTERM. (env: ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS; default: 20)"
+    )
+    var shutdownGraceSeconds: String?
+
+    @Option(
+        help: "Event loops for gRPC. (env: ORCHESTRATOR_RPC_THREADS; default: the processors, at most 8)")
+    var rpcThreads: String?
+
+    @Option(
+        help:
+            "trace, debug, info, notice, warning, error or critical, on standard error. (env: ORCHESTRATOR_LOG_LEVEL; default: info)"
+    )
+    var logLevel: String?
+
+    @Option(
+        help: "true logs each gRPC call when it is over. (env: ORCHESTRATOR_ACCESS_LOG; default: false)")
+    var accessLog: String?
+
+    @Option(
+        help:
+            "Encrypts gRPC and HTTP with this certificate: a PEM file, the server's own first, then the intermediate ones. Read again when it changes. (env: ORCHESTRATOR_TLS_CERTIFICATE; default: no encryption)"
+    )
+    var tlsCertificate: String?
+
+    @Option(
+        help: "The certificate's private key, a PEM file without a passphrase. (env: ORCHESTRATOR_TLS_KEY)")
+    var tlsKey: String?
+
+    @Option(
+        name: .customLong("tls-client-ca"),
+        help:
+            "Takes only clients with a certificate that this CA signed, a PEM file; without --auth-tokens each of them may do everything. (env: ORCHESTRATOR_TLS_CLIENT_CA)"
+    )
+    var tlsClientCA: String?
+
+    @Option(
+        help:
+            "Takes only callers this file knows. One line each: SUBJECT ROLES sha256:HEX for a token, cert:NAME ROLES for a client certificate; ROLES are submit, read and admin, with commas between; # starts a comment. HEX is what `printf %s \"$TOKEN\" | sha256sum` prints. Read again when it changes. (env: ORCHESTRATOR_AUTH_TOKENS; default: no tokens)"
+    )
+    var authTokens: String?
+
+    @Option(
+        help:
+            "false asks callers of /health, /livez and /readyz for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_PROBES; default: true)"
+    )
+    var openProbes: String?
+
+    @Option(
+        help:
+            "false asks callers of /metrics for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_METRICS; default: true on loopback, else false)"
+    )
+    var openMetrics: String?
+
+    @Option(
+        help:
+            "true allows to listen beyond loopback without encryption and tokens, where anybody who reaches the port can run commands here. (env: ORCHESTRATOR_INSECURE; default: false)"
+    )
+    var insecure: String?
+}
+
+/// What `serve` was told, checked.
+struct ServeConfiguration {
+    var rpc: ListenAddress
+    var http: ListenAddress
+    var dataDirectory: String
+    var queueDirectory: String
+    var logDirectory: String
+    var isDemo: Bool
+    var isMetricsEnabled: Bool
+    var limits: [JobClass: Int]
+    var shutdownGrace: Duration
+    var rpcThreads: Int
+    var logLevel: Logger.Level
+    var logsCalls: Bool
+    /// nil is plain text.
+    var tls: TLSFiles?
+    /// nil when there are no tokens.
+    var tokens: CredentialFile?
+    var opensProbes: Bool
+    var opensMetrics: Bool
+
+    /// - Throws: `ValidationError` that names the flag, the value and what is expected.
+    init(_ options: ServeOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+        let processors = ProcessInfo.processInfo.activeProcessorCount
+        func setting<Value>(
+            _ flag: String, _ variable: String, _ given: String?, _ expected: String, _ fallback: Value,
+            _ parse: @escaping (String) -> Value?
+        ) throws -> Value {
+            try Setting(flag: "--\(flag)", variable: variable, parse: parse, expected: expected)
+                .value(given, environment: environment, default: fallback)
+        }
+        let address = "HOST:PORT, such as 127.0.0.1:50051"
+        rpc = try setting(
+            "rpc-listen", "ORCHESTRATOR_RPC_LISTEN", options.rpcListen, address,
+            ListenAddress(host: "127.0.0.1", port: 50_051), Parse.address)
+        http = try setting(
+            "http-listen", "ORCHESTRATOR_HTTP_LISTEN", options.httpListen, address,
+            ListenAddress(host: "127.0.0.1", port: 9_097), Parse.address)
+        dataDirectory = try setting(
+            "data-dir", "ORCHESTRATOR_DATA_DIR", options.dataDir, "a path", "data", Parse.path)
+        queueDirectory = try setting(
+            "queue-dir", "ENV_QUEUE_DIR", options.queueDir, "a path", "logs/env_queue", Parse.path)
+        logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
+        isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
+        isMetricsEnabled = try setting(
+            "metrics-enabled", "METRICS_ENABLED", options.metricsEnabled, "true or false", true, Parse.boolean)
+        let many = Parse.count(1...100_000)
+        limits = [
+            .cpuShort: try setting(
+                "cpu-short-limit", "ORCHESTRATOR_CPU_SHORT_LIMIT", options.cpuShortLimit, "a number from 1 to 100000",
+                processors * 2, many),
+            .cpuLong: try setting(
+                "cpu-long-limit", "ORCHESTRATOR_CPU_LONG_LIMIT", options.cpuLongLimit, "a number from 1 to 100000",
+                processors, many),
+            .gpu: try setting(
+                "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
+        ]
+        shutdownGrace = try setting(
+            "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
+            "a number of seconds from 0 to 86400", .seconds(20), Parse.seconds(0...86_400))
+        rpcThreads = try setting(
+            "rpc-threads", "ORCHESTRATOR_RPC_THREADS", options.rpcThreads, "a number from 1 to 256",
+            min(processors, 8), Parse.count(1...256))
+        logsCalls = try setting(
+            "access-log", "ORCHESTRATOR_ACCESS_LOG", options.accessLog, "true or false", false, Parse.boolean)
+        logLevel = try setting(
+            "log-level", "ORCHESTRATOR_LOG_LEVEL", options.logLevel,
+            "one of trace, debug, info, notice, warning, error, critical", .info
+        ) { Logger.Level(rawValue: $0.lowercased()) }
+        let isInsecure = try setting(
+            "insecure", "ORCHESTRATOR_INSECURE", options.insecure, "true or false", false, Parse.boolean)
+        func file(_ flag: String, _ variable: String, _ given: String?) throws -> CredentialFile? {
+            try setting(flag, variable, given, "a path", nil) {
+                Parse.path($0).map { CredentialFile($0, setting: "--\(flag)") }
+            }
+        }
+        let certificate = try file("tls-certificate", "ORCHESTRATOR_TLS_CERTIFICATE", options.tlsCertificate)
+        let key = try file("tls-key", "ORCHESTRATOR_TLS_KEY", options.tlsKey)
+        let clientCA = try file("tls-client-ca", "ORCHESTRATOR_TLS_CLIENT_CA", options.tlsClientCA)
+        switch (certificate, key) {
+        case (let certificate?, let key?): tls = TLSFiles(certificate: certificate, key: key, clientCA: clientCA)
+        case (let certificate?, nil):
+            throw ValidationError("--tls-certificate: \(certificate.path) needs its key: add --tls-key FILE")
+        case (nil, let key?):
+            throw ValidationError("--tls-key: \(key.path) needs its certificate: add --tls-certificate FILE")
+        case (nil, nil):
+            if let clientCA {
+                throw ValidationError(
+                    "--tls-client-ca: \(clientCA.path) needs TLS: add --tls-certificate FILE and --tls-key FILE")
+            }
+        }
+        tokens = try file("auth-tokens", "ORCHESTRATOR_AUTH_TOKENS", options.authTokens)
+        opensProbes = try setting(
+            "open-probes", "ORCHESTRATOR_OPEN_PROBES", options.openProbes, "true or false", true, Parse.boolean)
+        opensMetrics = try setting(
+            "open-metrics", "ORCHESTRATOR_OPEN_METRICS", options.openMetrics, "true or false", http.isLoopback,
+            Parse.boolean)
+        let rule = ListeningRule(
+            isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
+        for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {
+            if let objection = rule.objection(flag: flag, address: address) { throw ValidationError(objection) }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import Credentials
+import Foundation
+import Gateway
+import Logging
+import Orchestrator
+import Protocol
+import RPCServer
+import ServiceLifecycle
+import Services
+import UnixSignals
+
+/// The parts put together. What happens at the end, in this order, is the reverse of `services` in `run`: no new jobs,
+/// running ones end or are stopped, their done files are written, streams end with a hint to resume, HTTP stops, sinks
+/// catch up, the ledger closes.
+struct Server {
+    private let configuration: ServeConfiguration
+    private let logger: Logger
+
+    init(_ configuration: ServeConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    func run() async throws {
+        let startedAt = ContinuousClock.now
+        let credentials = try ServerCredentials(configuration, logger: logger)
+        try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
+        try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
+        let ledger = try Ledger.open(
+            Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
+            logger: logger)
+        let runner = try Runner(
+            configuration: RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs"),
+            serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        let limits = ConcurrencyLimits(byClass: configuration.limits)
+        let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
+        let fileQueue = FileQueue(
+            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
+            logger: logger)
+        try fileQueue.prepare(setting: "--queue-dir")
+
+        let metrics = OrchestratorMetrics()
+        metrics.follow(ledger)
+        metrics.follow(scheduler)
+        metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
+        let sink = SinkRunner(
+            sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
+            logger: logger)
+
+        let admission = Admission()
+        let service = OrchestratorService(
+            ledger: ledger, metrics: metrics, version: Version.current, logger: logger,
+            admit: { try admission.admit($0) })
+        let health = HealthRegistry(services: [OrchestratorService.name])
+        let reflection = Reflection(
+            services: [OrchestratorService.name, HealthRegistry.serviceName], files: DescriptorFile.served)
+        let rpc = try await listen(service.methods + health.methods + reflection.methods, credentials)
+        metrics.registry.collector {
+            CallMetrics.families(rpc.statistics()) + ConnectionMetrics.families(rpc.connectionStatistics())
+        }
+        _ = ledger.events.addWaker { rpc.wakeStreams() }
+
+        metrics.registry.collector { credentials.metrics() }
+
+        let gateway = GatewayServer(
+            configuration: gatewayConfiguration(credentials),
+            dependencies: GatewayDependencies(
+                version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
+                isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
+                health: {
+                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + credentials.health()
+                },
+                submit: { spec in
+                    try admission.admit(spec)
+                    return try await ledger.submit(spec)
+                },
+                job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
+                queueCounts: { fileQueue.counts }),
+            logger: logger
+        ) { host, port in
+            let http = ListenAddress(host: host, port: port).text
+            let ready = "ready rpc=\(ListenAddress(host: rpc.host, port: rpc.port).text) http=\(http)\n"
+            try? FileHandle.standardOutput.write(contentsOf: Data(ready.utf8))
+        }
+
+        var services: [any Service] = [
+            LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
+            RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
+            SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
+            AdmissionService(admission: admission, health: health),
+        ]
+        if configuration.isDemo { services.append(DemoService(ledger: ledger, logger: logger)) }
+        try await ServiceGroup(
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger)
+        ).run()
+    }
+
+    private func listen(_ methods: [RPCMethod], _ credentials: ServerCredentials) async throws -> RPCServer {
+        var rpc = RPCServer.Configuration(
+            host: configuration.rpc.host, port: configuration.rpc.port, loops: configuration.rpcThreads)
+        if let tls = credentials.tls { rpc.tls = { tls.value.rpc } }
+        // First, so that it also logs what is refused after it.
+        if configuration.logsCalls { rpc.policy.interceptors.append(AccessLog(logger: logger)) }
+        if let authenticator = credentials.authenticator {
+            rpc.policy.interceptors.append(
+                AuthenticationInterceptor(authenticator: authenticator, role: MethodRoles.role(for:)))
+        }
+        do {
+            return try await RPCServer.start(rpc, methods: methods, logger: logger)
+        } catch {
+            throw OrchestratorError(
+                .unavailable,
+                "--rpc-listen: can't listen on \(configuration.rpc.text): \(error); stop the program that holds it, or "
+                    + "choose another address (port 0 picks a free one)")
+        }
+    }
+
+    private func gatewayConfiguration(_ credentials: ServerCredentials) -> GatewayConfiguration {
+        var gateway = GatewayConfiguration(host: configuration.http.host, port: configuration.http.port)
+        if let tls = credentials.tls { gateway.tls = { tls.value.http } }
+        if let authenticator = credentials.authenticator {
+            var access = GatewayAccess(authenticator: authenticator)
+            access.opensProbes = configuration.opensProbes
+            access.opensMetrics = configuration.opensMetrics
+            gateway.access = access
+        }
+        return gateway
+    }
+
+    private static func health(ledger: Ledger, sink: String, status: SinkStatus) -> [HealthCheck] {
+        let failure = ledger.writeFailure
+        return [
+            HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? ""),
+            HealthCheck(
+                name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? "", isRequired: false),
+        ]
+    }
+
+    /// The group tells each service's start and stop at info.
+    private func quiet(_ logger: Logger) -> Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .notice)
+        return logger
+    }
+}

@@ -1,0 +1,4 @@
+/// The server's version, as `--version`, `/health` and GetMetrics tell it.
+enum Version {
+    static let current = "0.1.0"
+}

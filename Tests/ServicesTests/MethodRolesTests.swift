@@ -1,0 +1,34 @@
+import Credentials
+import Services
+import Testing
+
+@Suite struct MethodRolesTests {
+    private static let service = "/dspy_orchestrator.v1.Orchestrator/"
+
+    @Test(arguments: ["SubmitJob", "SubmitJobs", "CancelJob"]) func `what changes jobs is for those who submit`(
+        method: String
+    ) {
+        #expect(MethodRoles.role(for: Self.service + method) == .submit)
+    }
+
+    @Test(arguments: ["GetStatus", "ListJobs", "StreamEvents", "StreamLogs", "GetMetrics"])
+    func `what tells of jobs is for those who read`(method: String) {
+        #expect(MethodRoles.role(for: Self.service + method) == .read)
+    }
+
+    @Test(arguments: [
+        "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ])
+    func `health and reflection are open`(path: String) {
+        #expect(MethodRoles.role(for: path) == nil)
+    }
+
+    @Test(arguments: [
+        service + "PurgeJobs", service, "/grpc.channelz.v1.Channelz/GetServers", "", "/grpc.health.v1.HealthX/Check",
+    ])
+    func `what nobody has decided on is for administrators`(path: String) {
+        #expect(MethodRoles.role(for: path) == .admin)
+    }
+}

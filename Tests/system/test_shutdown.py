@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+from eventually import eventually
+from refusals import refused
+from server import Server
+
+from dspy_orchestrator import Client
+from dspy_orchestrator.v1 import orchestrator_pb2 as pb
+from dspy_orchestrator.v1 import orchestrator_pb2_grpc as pb_grpc
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(server: Server, number: signal.Signals) -> None:
+    assert server.process is not None
+    server.process.send_signal(number)
+    assert server.wait(30) == 0
+
+
+def test_streams_end_with_unavailable_when_it_stops(server: Server) -> None:
+    call = server.stub().StreamEvents(pb.StreamEventsRequest())
+    call.initial_metadata()
+    server.terminate()
+    error = refused(lambda: list(call))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert server.wait(30) == 0
+
+
+def test_a_running_job_that_ends_within_the_grace_is_recorded(server: Server, client: Client, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    up = tmp_path / "up"
+    script = f"touch {up}; until test -e {go}; do sleep 0.05; done; echo __DSPY_RESULT__:1"
+    client.submit(["sh", "-c", script], job_id="in-time")
+    eventually(up.exists, "the job under way")
+    stub = server.stub()
+    stub.GetMetrics(pb.GetMetricsRequest(), timeout=10)
+    server.terminate()
+    # Let the job go only once the server has begun to drain: it takes no new jobs then.
+    eventually(lambda: _refuses(server), "new jobs refused")
+    go.touch()
+    assert server.wait(60) == 0
+    server.start()
+    job = client.wait("in-time", timeout=60)
+    assert (job.state, job.result, job.attempt) == ("succeeded", 1, 1)
+
+
+def _refuses(server: Server) -> bool:
+    with grpc.insecure_channel(server.rpc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            request = pb.SubmitJobRequest(payload=b'{"command":["true"]}')
+            pb_grpc.OrchestratorStub(channel).SubmitJob(request, timeout=2)  # type: ignore[no-untyped-call]
+        except grpc.RpcError as error:
+            return error.code() is grpc.StatusCode.UNAVAILABLE
+        return False
+
+
+def test_a_burst_at_the_time_of_the_signal_loses_no_acknowledged_job(server: Server) -> None:
+    acknowledged: list[str] = []
+
+    def burst(thread: int) -> None:
+        stub = server.stub()
+        number = 0
+        while True:
+            name = f"job-{thread}-{number}"
+            try:
+                stub.SubmitJob(pb.SubmitJobRequest(job_id=name, payload=b'{"command":["true"]}'), timeout=5)
+            except grpc.RpcError:
+                return
+            acknowledged.append(name)
+            number += 1
+
+    threads = [threading.Thread(target=burst, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(acknowledged) >= 20, "a burst under way")
+    server.terminate()
+    assert server.wait(60) == 0
+    for thread in threads:
+        thread.join()
+    server.start()
+    with server.client() as client:
+        assert {client.wait(name, timeout=120).state for name in acknowledged} == {"succeeded"}

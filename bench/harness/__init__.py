@@ -1,0 +1,1 @@
+"""What the benchmarks share: the machine, the servers under load, and the load itself."""
