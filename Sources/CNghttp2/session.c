@@ -12,6 +12,7 @@ extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *, uint64_
 extern void nghttp2_option_set_max_continuations(nghttp2_option *, size_t) __attribute__((weak));
 
 enum {
+  frame_header = 9,       // bytes of one (RFC 9113 §4.1)
   kept_output = 4096,     // bytes of output buffer that a stream keeps for its next life
   kept_streams = 256,     // streams a session keeps for reuse
   kept_events = 4096,     // entries of the record kept from one feed to the next
@@ -519,7 +520,9 @@ cng_session *cng_session_create(const cng_limits *limits) {
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
   }
   if (nghttp2_option_set_max_continuations != NULL) {
-    nghttp2_option_set_max_continuations(option, limits->max_continuations);
+    // Each read that ends within a frame's header counts as a frame there (nghttp2/nghttp2#2817), and a header can come
+    // in nine reads: so that no slow peer is taken for a flood, what is asked for is as many reads.
+    nghttp2_option_set_max_continuations(option, limits->max_continuations * (size_t)frame_header);
   }
   int rv = nghttp2_session_server_new3(&session->session, callbacks, session, option, cng_pool_memory(session->pool));
   nghttp2_session_callbacks_del(callbacks);

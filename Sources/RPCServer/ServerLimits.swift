@@ -26,7 +26,8 @@ public struct ServerLimits: Sendable {
     public var maxSettings: UInt32 = 32
     /// Answers to PING and SETTINGS that the peer has not taken yet.
     public var maxOutboundAcknowledgements: UInt32 = 1_000
-    /// CONTINUATION frames of one header block.
+    /// CONTINUATION frames of one header block that are let through however they are split over reads. Whole ones end
+    /// the connection at nine times as many, because libnghttp2 counts parts of their headers too.
     public var maxContinuations: UInt32 = 8
     /// Calls that may end before their answer at once (CVE-2023-44487), and each second after; beyond that the
     /// connection ends with ENHANCE_YOUR_CALM. Honest clients cancel in bursts.

@@ -23,7 +23,8 @@ typedef struct cng_limits {
   uint32_t max_header_bytes;        // of one header block: names, values, and 32 for each (RFC 9113 §10.5.1)
   uint32_t max_settings;            // entries in one SETTINGS frame
   uint32_t max_outbound_ack;        // unsent answers to PING and SETTINGS
-  uint32_t max_continuations;       // CONTINUATION frames of one header block
+  uint32_t max_continuations;       // CONTINUATION frames of one header block that are let through
+                                    // however they are split; whole ones end the connection at nine times as many
   uint32_t reset_burst;             // streams that may end before their answer, at once (CVE-2023-44487) …
   uint32_t reset_rate;              // … and each second after; beyond it GOAWAY with ENHANCE_YOUR_CALM
 } cng_limits;

@@ -30,6 +30,16 @@ final class RawConnection {
             return Frame(type: 1, flags: 0x4, stream: stream, payload: block)
         }
 
+        /// The same block as HEADERS and so many CONTINUATION frames.
+        func split(continuations count: Int) -> [Frame] {
+            let size = (payload.count + count) / (count + 1)
+            return (0...count).map { index in
+                let piece = payload.dropFirst(index * size).prefix(size)
+                return Frame(
+                    type: index == 0 ? 1 : 9, flags: index == count ? 0x4 : 0, stream: stream, payload: Array(piece))
+            }
+        }
+
         static func pong(_ ping: Frame) -> Frame { Frame(type: 6, flags: 1, stream: 0, payload: ping.payload) }
 
         static func reset(_ stream: UInt32, code: UInt8) -> Frame {
