@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 
 import pytest
@@ -72,3 +74,16 @@ def test_health_is_serving_until_the_server_is_gone(server: Server) -> None:
         server.stop()
         with pytest.raises(OrchestratorError):
             client.health()
+
+
+def test_a_handle_goes_on_waiting_over_a_fork(client: Client) -> None:
+    job = client.submit(shell("sleep 1; echo __DSPY_RESULT__:1"))
+    ended = threading.Event()
+    job.add_done_callback(lambda _: ended.set())
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os._exit(client.submit(["echo", "__DSPY_RESULT__:7"]).result(timeout=60))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert ended.wait(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -194,3 +195,9 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
         self.requests[method].append(request)
         if self.failures[method]:
             self.failures[method].popleft().abort(context)
+
+
+if __name__ == "__main__":
+    # For tests that need the server in another process: prints its address, and ends with its standard input.
+    print(FakeOrchestrator().target, flush=True)
+    sys.stdin.read()

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import pickle
 import threading
-import time
 
 import pytest
 from fake_orchestrator import FakeOrchestrator
@@ -189,30 +187,3 @@ def test_events_and_logs_are_the_jobs_own(fake: FakeOrchestrator, client: Client
     assert [event.type for event in job.events(timeout=10)] == ["task_submitted", "task_completed"]
     assert b"".join(chunk.data for chunk in job.logs(follow=True)) == b"hello"
     assert fake.requests["StreamLogs"][0].follow
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork")
-def test_a_forked_process_goes_on_with_a_connection_of_its_own(fake: FakeOrchestrator, client: Client) -> None:
-    job = client.submit(["true"], job_id="a")
-    job.add_done_callback(lambda _: None)
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(write, f"{client.get('a').state.value} {client.submit(['true'], job_id='b').job_id}".encode())
-        except BaseException as error:
-            os.write(write, repr(error).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    deadline = time.monotonic() + 30
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > deadline:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            pytest.fail("the child hangs")
-        time.sleep(0.01)
-    assert os.read(read, 1000) == b"queued b"
-    os.close(read)
-    end(fake, "a")
-    assert job.result(timeout=10) == 1

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from dspy_orchestrator import forks
 from dspy_orchestrator.errors import Cancelled, CursorTooOld, DeadlineExceeded, OrchestratorError, Unavailable
 from dspy_orchestrator.model import TERMINAL_TYPES, Job
 from dspy_orchestrator.stream import EventStream
@@ -18,6 +19,9 @@ _LINGER_SECONDS = 5.0
 """How long the stream stays open with nothing to watch, for the next job."""
 
 _RECONNECT_SECONDS = 300.0
+
+_PAUSE_SECONDS = 2.0
+"""How long a fork waits for the thread."""
 
 _ASK_AGAIN_SECONDS = 0.05
 """For a server behind a proxy, whose status may come from a replica that lags behind its events."""
@@ -35,6 +39,8 @@ class Watcher:
         self._idle_since = 0.0
         self._thread: threading.Thread | None = None
         self._stream: EventStream | None = None
+        self._paused = False
+        forks.guard(self)
 
     def watch(self, handle: JobHandle) -> None:
         """Has the handle settled when its job ends."""
@@ -42,9 +48,7 @@ class Watcher:
             self._watched.setdefault(handle.job_id, []).append(handle)
             # An end with a sequence beyond the position is still to come by; an earlier one must be asked for.
             passed = self._thread is not None and handle.last_sequence < self._position
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="dspy-orchestrator-watcher", daemon=True)
-                self._thread.start()
+            self._start()
         if passed:
             job = self._client.get(handle.job_id)
             if job.is_done:
@@ -56,11 +60,35 @@ class Watcher:
             stream.close()
         self._settle_all(Cancelled("this Client is closed: make a new one, and wait for the job with it"))
 
+    def pause(self) -> None:
+        """Ends the stream, and returns once the thread has ended; nothing is lost."""
+        with self._lock:
+            self._paused = True
+            thread, stream = self._thread, self._stream
+        if thread is None or thread is threading.current_thread():
+            return
+        deadline = time.monotonic() + _PAUSE_SECONDS
+        while thread.is_alive() and time.monotonic() < deadline:
+            if stream is not None:
+                stream.close()
+            thread.join(_ASK_AGAIN_SECONDS)
+            stream = self._stream
+
+    def resume(self) -> None:
+        with self._lock:
+            self._paused = False
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None and self._watched and not self._paused:
+            self._thread = threading.Thread(target=self._run, name="dspy-orchestrator-watcher", daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
         after = None
         while True:
             with self._lock:
-                if not self._watched:
+                if not self._watched or self._paused:
                     self._thread = None
                     return
                 if after is None:
