@@ -103,7 +103,8 @@ struct Server {
         if configuration.logsCalls { rpc.policy.interceptors.append(AccessLog(logger: logger)) }
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
-                AuthenticationInterceptor(authenticator: authenticator, role: MethodRoles.role(for:)))
+                AuthenticationInterceptor(
+                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)
