@@ -232,6 +232,7 @@ public final class Runner: Sendable {
             "--stdout-cap", String(configuration.outputCap), "--stderr-cap", String(configuration.outputCap),
             "--cwd", attempt.command.workingDirectory ?? directory.work,
         ]
+        if let files = configuration.openFiles { arguments += ["--open-files", String(files)] }
         if attempt.command.standardInput != nil { arguments += ["--stdin", directory.standardInput] }
         return try SupervisorProcess.start(
             program: supervisor, arguments: arguments + ["--"] + attempt.command.arguments,
