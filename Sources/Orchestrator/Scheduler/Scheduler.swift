@@ -29,6 +29,7 @@ public final class Scheduler: Sendable {
     private let ledger: Ledger
     private let runner: Runner
     private let logger: Logger
+    /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
     private let wakes: AsyncStream<Void>
@@ -36,7 +37,7 @@ public final class Scheduler: Sendable {
 
     public init(
         limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, logger: Logger,
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now
+        now: @escaping @Sendable () -> Timestamp = Timestamp.steady
     ) {
         self.ledger = ledger
         self.runner = runner
@@ -114,8 +115,14 @@ public final class Scheduler: Sendable {
     }
 
     private static func entry(_ job: Job) -> ClassQueue.Entry {
-        ClassQueue.Entry(
-            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: job.notBefore)
+        // What is left of its back-off now, by the steady clock from here on; no more than the longest there is, should
+        // the wall clock have been set back since.
+        let longest = job.spec.retry.maxBackoff ?? RetryPolicy.defaultMaxBackoff
+        let notBefore = job.notBefore.map {
+            Timestamp.steady().advanced(by: min(Timestamp.now().duration(to: $0), longest))
+        }
+        return ClassQueue.Entry(
+            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
     }
 
     // MARK: - Starting
@@ -212,7 +219,7 @@ public final class Scheduler: Sendable {
             state.core.ended(start.slot)
             guard let job, job.state == .queued else { return }
             var entry = Self.entry(job)
-            entry.notBefore = max(job.notBefore ?? now(), now().advanced(by: .seconds(1)))
+            entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
         if job?.state == .queued {
