@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import threading
@@ -13,6 +14,7 @@ from server import Server
 
 from dspy_orchestrator import (
     AlreadyExists,
+    AsyncClient,
     Client,
     Health,
     JobCancelled,
@@ -87,3 +89,24 @@ def test_a_handle_goes_on_waiting_over_a_fork(client: Client) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert ended.wait(60)
+
+
+def test_the_asyncio_client_sees_every_event_once_over_a_kill_of_the_server(server: Server) -> None:
+    async def main() -> list[int]:
+        seen: list[int] = []
+        async with AsyncClient(server.rpc, timeout=30) as client, client.events(timeout=90) as events:
+            before = await client.submit(["true"])
+            await before.result(timeout=60)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, server.kill)
+            await loop.run_in_executor(None, server.start)
+            after = await client.submit(["true"])
+            await after.result(timeout=60)
+            async for event in events:
+                seen.append(event.sequence)
+                if event.job_id == after.job_id and event.is_terminal:
+                    break
+        return seen
+
+    seen = asyncio.run(main())
+    assert seen == list(range(1, 7))

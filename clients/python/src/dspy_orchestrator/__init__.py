@@ -7,6 +7,7 @@
 [1, 2]
 """
 
+from dspy_orchestrator.aio import AsyncClient, AsyncEventStream, AsyncJobHandle, AsyncLogStream
 from dspy_orchestrator.client import Client
 from dspy_orchestrator.errors import (
     AlreadyExists,
@@ -50,6 +51,10 @@ from dspy_orchestrator.stream import EventStream
 
 __all__ = [
     "AlreadyExists",
+    "AsyncClient",
+    "AsyncEventStream",
+    "AsyncJobHandle",
+    "AsyncLogStream",
     "Cancelled",
     "ClassStats",
     "Client",
