@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
+import remote_functions
 from eventually import eventually
 from jobs import result_line, shell
 from server import Server
@@ -22,6 +24,7 @@ from dspy_orchestrator import (
     JobHandle,
     JobSpec,
     OrchestratorError,
+    OrchestratorExecutor,
     as_completed,
 )
 
@@ -110,3 +113,13 @@ def test_the_asyncio_client_sees_every_event_once_over_a_kill_of_the_server(serv
 
     seen = asyncio.run(main())
     assert seen == list(range(1, 7))
+
+
+def test_functions_run_as_jobs(client: Client) -> None:
+    with OrchestratorExecutor(client, cwd=Path(__file__).parent) as executor:
+        assert list(executor.map(remote_functions.square, range(4), timeout=120)) == [0, 1, 4, 9]
+        with pytest.raises(JobFailed) as caught:
+            executor.submit(remote_functions.fail, "no such row").result(timeout=60)
+    assert caught.value.exit_code == 1
+    assert caught.value.remote_error is not None
+    assert (caught.value.remote_error.type, caught.value.remote_error.message) == ("LookupError", "no such row")

@@ -29,6 +29,7 @@ from dspy_orchestrator.errors import (
     Unavailable,
     Unimplemented,
 )
+from dspy_orchestrator.executor import OrchestratorExecutor
 from dspy_orchestrator.handle import JobHandle, as_completed
 from dspy_orchestrator.health import Health
 from dspy_orchestrator.logs import LogStream
@@ -80,6 +81,7 @@ __all__ = [
     "Metrics",
     "NotFound",
     "OrchestratorError",
+    "OrchestratorExecutor",
     "PermissionDenied",
     "RemoteError",
     "ResourceExhausted",
