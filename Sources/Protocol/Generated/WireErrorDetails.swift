@@ -30,6 +30,21 @@ extension Wire {
             self.retryDelay = retryDelay
         }
     }
+
+    /// Why a call failed, for programs.
+    public struct ErrorInfo: Sendable, Equatable {
+        /// In capitals, such as SEQUENCE_NOT_KEPT.
+        public var reason: String = ""
+        /// Who defines the reason.
+        public var domain: String = ""
+        public var metadata: [String: String] = [:]
+
+        public init(reason: String = "", domain: String = "", metadata: [String: String] = [:]) {
+            self.reason = reason
+            self.domain = domain
+            self.metadata = metadata
+        }
+    }
 }
 
 extension Wire.BadRequest.FieldViolation: WireMessage {
@@ -104,6 +119,39 @@ extension Wire.RetryInfo: WireMessage {
         google__rpc__retry_info__init(c)
         if let retryDelay {
             c.pointee.retry_delay = retryDelay.wire(in: arena).assumingMemoryBound(to: Google__Protobuf__Duration.self)
+        }
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.ErrorInfo: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(google__rpc__error_info__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: Google__Rpc__ErrorInfo.self).pointee
+        reason = try wireString(c.reason, "reason")
+        domain = try wireString(c.domain, "domain")
+        for index in 0..<c.n_metadata {
+            guard let entry = c.metadata[index] else { continue }
+            metadata[try wireString(entry.pointee.key, "metadata")] = try wireString(entry.pointee.value, "metadata")
+        }
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(Google__Rpc__ErrorInfo.self)
+        google__rpc__error_info__init(c)
+        c.pointee.reason = arena.binary(reason)
+        c.pointee.domain = arena.binary(domain)
+        c.pointee.n_metadata = metadata.count
+        c.pointee.metadata = arena.array(metadata.sorted { $0.key < $1.key }) { pair in
+            let entry = arena.message(Google__Rpc__ErrorInfo__MetadataEntry.self)
+            google__rpc__error_info__metadata_entry__init(entry)
+            entry.pointee.key = arena.binary(pair.key)
+            entry.pointee.value = arena.binary(pair.value)
+            return entry
         }
         return UnsafeMutableRawPointer(c)
     }
