@@ -39,6 +39,8 @@ struct Server {
             logger: logger)
         try fileQueue.prepare(setting: "--queue-dir")
 
+        let logs = JobLogs(ledger: ledger) { try runner.directory(jobID: $0, attempt: $1) }
+
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
         metrics.follow(scheduler)
@@ -49,7 +51,7 @@ struct Server {
 
         let admission = Admission()
         let service = OrchestratorService(
-            ledger: ledger, metrics: metrics, version: Version.current, logger: logger,
+            ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             admit: { try admission.admit($0) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
@@ -61,6 +63,13 @@ struct Server {
         _ = ledger.events.addWaker { rpc.wakeStreams() }
 
         metrics.registry.collector { credentials.metrics() }
+        metrics.registry.collector {
+            [
+                MetricFamily(
+                    name: "orchestrator_log_followers", help: "Readers that follow a job's output now.", kind: .gauge,
+                    value: Double(logs.followers))
+            ]
+        }
 
         let gateway = GatewayServer(
             configuration: gatewayConfiguration(credentials),
