@@ -58,6 +58,14 @@ enum LedgerSchema {
                     CREATE TABLE totals (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
                     """)
         }
+        migrator.registerMigration("3: identity") { database in
+            // What page tokens are keyed with, so that one of another ledger is not taken for one of this.
+            try database.execute(
+                sql: """
+                    CREATE TABLE identity (key BLOB NOT NULL) STRICT;
+                    INSERT INTO identity (key) VALUES (randomblob(16));
+                    """)
+        }
         return migrator
     }
 }
