@@ -44,6 +44,8 @@ struct Server {
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
         metrics.follow(scheduler)
+        let activity = RecentActivity()
+        activity.follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
         let sink = SinkRunner(
             sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
@@ -84,7 +86,13 @@ struct Server {
                     return try await ledger.submit(spec)
                 },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
-                queueCounts: { fileQueue.counts }),
+                queueCounts: { fileQueue.counts },
+                follow: { try await ledger.follow($0, encoding: $1) }, logs: logs,
+                overview: {
+                    Overview(
+                        lastSequence: ledger.events.lastSequence, totals: ledger.totals,
+                        classes: metrics.classStats(), activity: activity.recent(at: .now()))
+                }),
             logger: logger
         ) { host, port in
             let http = ListenAddress(host: host, port: port).text
