@@ -169,7 +169,9 @@ def test_a_batch_is_limited_and_an_empty_one_is_nothing(server: Server) -> None:
 def test_a_batch_is_one_transaction(server: Server, tmp_path: Path) -> None:
     def commits() -> float:
         lines = server.request("/metrics").text.splitlines()
-        return sum(float(line.split()[1]) for line in lines if line.startswith("orchestrator_ledger_batch_events_count"))
+        return sum(
+            float(line.split()[1]) for line in lines if line.startswith("orchestrator_ledger_batch_events_count")
+        )
 
     before = commits()
     assert len(batch(server, *(waiting(n) for n in range(1000)))) == 1000
