@@ -290,9 +290,22 @@ public final class Ledger: Sendable {
     public func makeReader(
         after: UInt64, filter: EventFilter = .all, fromNow: Bool = false, endWhenDone: Bool = false
     ) async throws -> sending EventReader {
+        let subscription = try await subscription(
+            EventRequest(after: after, filter: filter, fromNow: fromNow, endWhenDone: endWhenDone))
+        return EventReader(
+            log: events, after: subscription.after, filter: subscription.filter, awaiting: subscription.awaited)
+    }
+
+    /// The same for a subscriber with an encoding of its own.
+    public func follow(_ request: EventRequest, encoding: EventFollower.Encoding) async throws -> EventFollower {
+        EventFollower(log: events, try await subscription(request), encoding: encoding)
+    }
+
+    private func subscription(_ request: EventRequest) async throws -> EventSubscription {
+        let (after, filter) = (request.after, request.filter)
         // Before the jobs: one that is open now, whatever this says, has its terminal event after it.
         let last = events.lastSequence
-        if fromNow, after != 0 {
+        if request.fromNow, after != 0 {
             throw OrchestratorError.invalidArgument(
                 "after_sequence", "after_sequence of \(after) with from_now: give one of the two")
         }
@@ -301,7 +314,7 @@ public final class Ledger: Sendable {
                 "job_ids",
                 "job_ids has \(filter.jobIDs.count) ids: at most 1000 are allowed; filter on your side instead")
         }
-        if endWhenDone, filter.jobIDs.isEmpty {
+        if request.endWhenDone, filter.jobIDs.isEmpty {
             throw OrchestratorError.invalidArgument(
                 "end_when_done", "end_when_done needs job_ids: name the jobs whose end is awaited")
         }
@@ -315,9 +328,9 @@ public final class Ledger: Sendable {
         if after > 0, after < events.oldestSequence - 1 {
             throw OrchestratorError.noLongerKept(after: after, oldest: events.oldestSequence)
         }
-        let cursor = fromNow ? last : after
+        let cursor = request.fromNow ? last : after
         var awaited: Set<String>?
-        if endWhenDone {
+        if request.endWhenDone {
             var ahead: Set<String> = []
             for id in filter.jobIDs.sorted() {
                 let job = try await job(id)
@@ -326,6 +339,6 @@ public final class Ledger: Sendable {
             }
             awaited = ahead
         }
-        return EventReader(log: events, after: cursor, filter: filter, awaiting: awaited)
+        return EventSubscription(after: cursor, filter: filter, awaited: awaited)
     }
 }

@@ -74,6 +74,14 @@ enum LedgerSchema {
                     ALTER TABLE jobs ADD COLUMN processes INTEGER;
                     """)
         }
+        migrator.registerMigration("3: identity") { database in
+            // What page tokens are keyed with, so that one of another ledger is not taken for one of this.
+            try database.execute(
+                sql: """
+                    CREATE TABLE identity (key BLOB NOT NULL) STRICT;
+                    INSERT INTO identity (key) VALUES (randomblob(16));
+                    """)
+        }
         return migrator
     }
 }

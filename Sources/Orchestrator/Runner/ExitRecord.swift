@@ -15,6 +15,9 @@ struct ExitRecord: Sendable, Equatable {
     var outputBytes: Int64 = 0
     var outputTruncated = false
     var errorTruncated = false
+    /// Bytes the command wrote, kept or not.
+    var outputBytes: UInt64 = 0
+    var errorBytes: UInt64 = 0
 
     init(end: End, timedOut: Bool = false, cancelled: Bool = false) {
         self.end = end
@@ -48,5 +51,7 @@ struct ExitRecord: Sendable, Equatable {
         outputBytes = fields["stdout_bytes"].flatMap { Int64($0) } ?? 0
         outputTruncated = number("stdout_truncated") == 1
         errorTruncated = number("stderr_truncated") == 1
+        outputBytes = fields["stdout_bytes"].flatMap { UInt64($0) } ?? 0
+        errorBytes = fields["stderr_bytes"].flatMap { UInt64($0) } ?? 0
     }
 }
