@@ -50,6 +50,7 @@ typedef struct stream {
   bool deferred;     // libnghttp2 asked for data and there was none
   bool waiting;      // in the list of pulls that wait
   bool pull_ended;
+  bool cut;          // its trailers are submitted, whatever its data source still has
   bool half_closed;  // END_STREAM has come
   bool answered;     // END_STREAM is sent
 } stream;
@@ -459,6 +460,7 @@ static ssize_t read_source(nghttp2_session *inner, int32_t id, uint8_t *buffer, 
                            nghttp2_data_source *source, void *user_data) {
   cng_session *session = user_data;
   stream *stream = source->ptr;
+  if (stream->cut) return NGHTTP2_ERR_DEFERRED;
   size_t filled = stream->output_end - stream->output_start;
   if (filled > length) filled = length;
   if (filled > 0) {
@@ -799,6 +801,19 @@ int cng_stream_finish(cng_session *session, cng_stream *public, uint32_t status,
   size_t count = response_headers(stream, headers);
   count += status_headers(stream, headers + count);
   return nghttp2_submit_response(session->session, public->id, headers, count, NULL);
+}
+
+int cng_stream_cut(cng_session *session, cng_stream *public, uint32_t status, cng_bytes message, cng_bytes details) {
+  stream *stream = private_of(public);
+  if (stream->finished || !stream->started) {
+    return cng_stream_finish(session, public, status, message, details);
+  }
+  cng_stream_set_status(public, status, message, details);
+  stream->finished = stream->pull_ended = stream->cut = true;
+  list_remove(session, stream);
+  nghttp2_nv trailers[most_fields + status_fields];
+  size_t count = status_headers(stream, trailers);
+  return nghttp2_submit_trailer(session->session, public->id, trailers, count);
 }
 
 int cng_stream_set_initial(cng_stream *public, const cng_header *fields, size_t count) {

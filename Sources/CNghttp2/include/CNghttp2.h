@@ -143,6 +143,10 @@ uint8_t *cng_stream_reserve(cng_stream *stream, size_t length);
 // percent-encoded, details is base64; both may be empty.
 int cng_stream_finish(cng_session *session, cng_stream *stream, uint32_t status, cng_bytes message, cng_bytes details);
 
+// The same for a stream that is started, without what is still to be sent on it: trailers need no room in a window, and
+// what does may wait for it without end.
+int cng_stream_cut(cng_session *session, cng_stream *stream, uint32_t status, cng_bytes message, cng_bytes details);
+
 // Asked for bytes whenever the peer has room for them: fills the buffer and returns how many. 0 with *ended false: none
 // now, ask again after cng_session_resume. *ended true: no more will come; the status is set with
 // cng_stream_set_status, from within the call or before. Must not call any cng_session or cng_stream function but that.

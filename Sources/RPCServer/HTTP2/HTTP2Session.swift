@@ -98,6 +98,13 @@ final class HTTP2Session {
         }
     }
 
+    /// Ends a stream that is started without waiting for its window.
+    func cut(_ stream: Stream, _ status: EncodedStatus) {
+        status.withBytes { message, details in
+            _ = cng_stream_cut(session, stream, status.code, message, details)
+        }
+    }
+
     func finishOK(_ stream: Stream) {
         let none = cng_bytes(start: nil, length: 0)
         _ = cng_stream_finish(session, stream, 0, none, none)

@@ -131,7 +131,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     func beginDraining() {
         timers.beganDraining()
-        connection.beginDraining()
+        connection.beginDraining(endsPulls: true)
     }
 
     /// Sends what there is to send, as long as the socket takes it.
@@ -255,8 +255,15 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             connection.endStalledRequests(since: since)
         case .drain(let end):
             loop.report(end, of: context.channel)
-            connection.beginDraining()
+            connection.beginDraining(endsPulls: false)
         case .close(let end):
+            if end == .graceOver {
+                // Streams learn how to go on, before the rest is cut off.
+                connection.beginDraining(endsPulls: true)
+                flush()
+                // What the first has found to be held up by a window.
+                flush()
+            }
             abort(end)
             // Who does not answer or read will not read this either.
             if end == .writeTimeout || end == .keepaliveTimeout {
