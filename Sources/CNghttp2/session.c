@@ -305,6 +305,7 @@ static int on_header(nghttp2_session *inner, const nghttp2_frame *frame, nghttp2
     case 7:
       if (IS(name_text, ":method")) {
         request->is_post = IS(value_text, "POST");
+        request->is_head = IS(value_text, "HEAD");
         return 0;
       }
       if (IS(name_text, ":scheme")) return 0;
@@ -819,6 +820,8 @@ int cng_stream_reject(cng_session *session, cng_stream *public, const char statu
       {(uint8_t *)":status", (uint8_t *)status, sizeof(":status") - 1, 3, NGHTTP2_NV_FLAG_NO_COPY_NAME},
       NV("content-type", "text/plain; charset=utf-8"),
   };
+  // The answer to HEAD has no content (RFC 9110 §9.3.2).
+  if (public->request.is_head) return nghttp2_submit_response(session->session, public->id, headers, 2, NULL);
   nghttp2_data_provider provider = {.source.ptr = stream, .read_callback = read_body};
   return nghttp2_submit_response(session->session, public->id, headers, 2, &provider);
 }

@@ -53,6 +53,7 @@ typedef struct cng_request {
   cng_bytes timeout;   // grpc-timeout; start is NULL when absent
   cng_bytes encoding;  // grpc-encoding
   bool is_post;
+  bool is_head;
   bool headers_too_large;  // the block went over max_header_bytes and was cut
   uint8_t content_type;    // cng_content_type
 } cng_request;
