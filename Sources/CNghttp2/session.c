@@ -600,10 +600,15 @@ int cng_session_feed(cng_session *session, const uint8_t *bytes, size_t length) 
   if (taken < 0) return (int)taken;
   if (session->out_of_memory) return NGHTTP2_ERR_NOMEM;
   if (session->abused && !session->terminated) {
-    session->terminated = true;
-    return nghttp2_session_terminate_session(session->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    return cng_session_terminate(session, NGHTTP2_ENHANCE_YOUR_CALM);
   }
   return 0;
+}
+
+int cng_session_terminate(cng_session *session, uint32_t code) {
+  if (session->terminated) return 0;
+  session->terminated = true;
+  return nghttp2_session_terminate_session(session->session, code);
 }
 
 const cng_event *cng_session_events(const cng_session *session, size_t *count) {

@@ -64,6 +64,12 @@ final class GRPCConnection {
         try session.feed(bytes) { process($0) }
     }
 
+    /// The peer broke a rule that libnghttp2 does not hold it to. Drain what is left to say, and close.
+    func blame(_ violation: StreamOrder.Violation) {
+        guard !isClosed else { return }
+        session.terminate(code: violation.rawValue)
+    }
+
     /// What is to be sent; 0 when there is nothing.
     func drain(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         guard !isClosed else { return 0 }
