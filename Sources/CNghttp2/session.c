@@ -309,6 +309,7 @@ static int on_header(nghttp2_session *inner, const nghttp2_frame *frame, nghttp2
     case 7:
       if (IS(name_text, ":method")) {
         request->is_post = IS(value_text, "POST");
+        request->is_head = IS(value_text, "HEAD");
         return 0;
       }
       if (IS(name_text, ":scheme")) return 0;
@@ -619,10 +620,15 @@ int cng_session_feed(cng_session *session, const uint8_t *bytes, size_t length) 
   if (taken < 0) return (int)taken;
   if (session->out_of_memory) return NGHTTP2_ERR_NOMEM;
   if (session->abused && !session->terminated) {
-    session->terminated = true;
-    return nghttp2_session_terminate_session(session->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    return cng_session_terminate(session, NGHTTP2_ENHANCE_YOUR_CALM);
   }
   return 0;
+}
+
+int cng_session_terminate(cng_session *session, uint32_t code) {
+  if (session->terminated) return 0;
+  session->terminated = true;
+  return nghttp2_session_terminate_session(session->session, code);
 }
 
 const cng_event *cng_session_events(const cng_session *session, size_t *count) {
@@ -860,6 +866,8 @@ int cng_stream_reject(cng_session *session, cng_stream *public, const char statu
       {(uint8_t *)":status", (uint8_t *)status, sizeof(":status") - 1, 3, NGHTTP2_NV_FLAG_NO_COPY_NAME},
       NV("content-type", "text/plain; charset=utf-8"),
   };
+  // The answer to HEAD has no content (RFC 9110 §9.3.2).
+  if (public->request.is_head) return nghttp2_submit_response(session->session, public->id, headers, 2, NULL);
   nghttp2_data_provider provider = {.source.ptr = stream, .read_callback = read_body};
   return nghttp2_submit_response(session->session, public->id, headers, 2, &provider);
 }

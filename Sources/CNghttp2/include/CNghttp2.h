@@ -53,6 +53,7 @@ typedef struct cng_request {
   cng_bytes timeout;   // grpc-timeout; start is NULL when absent
   cng_bytes encoding;  // grpc-encoding
   bool is_post;
+  bool is_head;
   bool headers_too_large;  // the block went over max_header_bytes and was cut
   uint8_t content_type;    // cng_content_type
 } cng_request;
@@ -88,6 +89,8 @@ void cng_session_destroy(cng_session *session);
 // Takes bytes from the peer: 0, or a negative libnghttp2 error after which the session is only good to be drained and
 // destroyed. The bytes must stay in place until the record is cleared.
 int cng_session_feed(cng_session *session, const uint8_t *bytes, size_t length);
+// GOAWAY with this code, and then the end; nothing when there was one like it before.
+int cng_session_terminate(cng_session *session, uint32_t code);
 const cng_event *cng_session_events(const cng_session *session, size_t *count);
 void cng_session_clear_events(cng_session *session);
 // The fields of the requests in the record.

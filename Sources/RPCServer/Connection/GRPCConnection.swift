@@ -68,6 +68,12 @@ final class GRPCConnection {
         try session.feed(bytes) { process($0) }
     }
 
+    /// The peer broke a rule that libnghttp2 does not hold it to. Drain what is left to say, and close.
+    func blame(_ violation: StreamOrder.Violation) {
+        guard !isClosed else { return }
+        session.terminate(code: violation.rawValue)
+    }
+
     /// A limit held; the connection goes on.
     func reached(_ limit: LimitReached, times: UInt64 = 1) {
         loop.calls.reached(limit, times: times)

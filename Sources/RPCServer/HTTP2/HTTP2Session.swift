@@ -136,5 +136,7 @@ final class HTTP2Session {
         }
     }
     func announceShutdown() { _ = cng_session_announce_shutdown(session) }
+    /// The connection's end: a GOAWAY that no stream outlives.
+    func terminate(code: UInt32) { _ = cng_session_terminate(session, code) }
     func goAway(code: UInt32) { _ = cng_session_goaway(session, code) }
 }
