@@ -119,7 +119,8 @@ class Client:
         """Hands in jobs, up to a thousand a call, each call one commit of the server.
 
         A job is a JobSpec, or a dict of what ``submit`` takes; it may depend on others before it in the list. The
-        answer has one entry for each, in their order: its JobHandle, or the error that ``submit`` would have raised, for one that is refused does not affect the others.
+        answer has one entry for each, in their order: its JobHandle, or the error that ``submit`` would have raised;
+        one that is refused does not affect the others.
         """
         return [
             from_status(result.error) if result.HasField("error") else JobHandle(self, wire.job(result.job))
