@@ -23,6 +23,10 @@ struct Server {
 
     func run() async throws {
         let startedAt = ContinuousClock.now
+        let openFiles = try OpenFiles.raise(to: configuration.maxOpenFiles)
+        if let shortage = OpenFiles.shortage(openFiles, connections: configuration.rpcLimits.maxConnections) {
+            logger.warning("\(shortage)")
+        }
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
@@ -30,7 +34,8 @@ struct Server {
             Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
             logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs"),
+            configuration: RunnerConfiguration(
+                jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
@@ -114,13 +119,16 @@ struct Server {
 
     private func listen(_ methods: [RPCMethod], _ credentials: ServerCredentials) async throws -> RPCServer {
         var rpc = RPCServer.Configuration(
-            host: configuration.rpc.host, port: configuration.rpc.port, loops: configuration.rpcThreads)
+            host: configuration.rpc.host, port: configuration.rpc.port, limits: configuration.rpcLimits,
+            loops: configuration.rpcThreads)
+        rpc.policy = configuration.rpcPolicy
         if let tls = credentials.tls { rpc.tls = { tls.value.rpc } }
         // First, so that it also logs what is refused after it.
         if configuration.logsCalls { rpc.policy.interceptors.append(AccessLog(logger: logger)) }
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
-                AuthenticationInterceptor(authenticator: authenticator, role: MethodRoles.role(for:)))
+                AuthenticationInterceptor(
+                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)

@@ -154,10 +154,10 @@ def test_a_follower_cut_off_by_a_stop_resumes_by_its_offset_and_misses_nothing(s
     assert server.stop() == 0
     try:
         seen += b"".join(chunk.data for chunk in call)
-    except grpc.RpcError as error:
+    except grpc.RpcError:
         # Whether the job's end or the server's came first is a race; the second one says how to go on.
-        assert error.code() is grpc.StatusCode.UNAVAILABLE, error
-        assert "offset" in error.details(), error
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "offset" in call.details()
     server.start()
     seen += b"".join(chunk.data for chunk in logs(server, "a", stream=pb.LOG_STREAM_STDOUT, offset=len(seen)))
     assert seen == b"on\nbye\n"

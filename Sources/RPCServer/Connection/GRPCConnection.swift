@@ -46,6 +46,9 @@ final class GRPCConnection {
     var peer = Peer()
     /// The transport is gone, and the session with it.
     private var isClosed = false
+    /// Limits that were told of already, a bit for each, and streams refused so far.
+    private var toldLimits = 0
+    private var refusedStreams: UInt64 = 0
     /// Asks the transport to drain soon; set by the transport.
     var needsFlush: (() -> Void)?
 
@@ -61,7 +64,23 @@ final class GRPCConnection {
     /// Takes what the peer sent. After an error: drain what is left to say, and close.
     func received(_ bytes: UnsafeRawBufferPointer) throws {
         guard !isClosed else { return }
+        defer { countRefusedStreams() }
         try session.feed(bytes) { process($0) }
+    }
+
+    /// A limit held; the connection goes on.
+    func reached(_ limit: LimitReached, times: UInt64 = 1) {
+        loop.calls.reached(limit, times: times)
+        guard toldLimits & (1 << limit.rawValue) == 0 else { return }
+        toldLimits |= 1 << limit.rawValue
+        loop.report(limit, of: peer)
+    }
+
+    private func countRefusedStreams() {
+        let refused = session.refusedStreams
+        guard refused != refusedStreams else { return }
+        reached(.concurrentStreams, times: refused - refusedStreams)
+        refusedStreams = refused
     }
 
     /// What is to be sent; 0 when there is nothing.
@@ -83,8 +102,16 @@ final class GRPCConnection {
     /// Calls that hold a slot.
     var openCalls: Int { slots.count - freeSlots.count }
     var openStreams: Int { isClosed ? 0 : session.openStreams }
-    /// The error code that the connection was ended with, when it was the peer's fault.
-    var blame: UInt32? { isClosed || session.blame == 0 ? nil : session.blame }
+    /// What libnghttp2, or the shim, ended the connection for.
+    var blame: ConnectionEnd? {
+        guard !isClosed, session.blame != 0 else { return nil }
+        switch session.fault {
+        case CNG_FAULT_RESETS: return .tooManyResets
+        case CNG_FAULT_STREAMS: return .tooManyStreams
+        case CNG_FAULT_SETTINGS: return .tooManySettings
+        default: return .protocolError
+        }
+    }
 
     /// The transport is gone. Every call is cancelled. Idempotent.
     func closed() {
@@ -123,7 +150,10 @@ final class GRPCConnection {
         guard !isClosed else { return }
         for index in slots.indices
         where slots[index].stream != nil && slots[index].machine.isReceiving && slots[index].progressAt <= since {
-            finish(index, Status(.cancelled, "the request stopped before it was whole; send it without such pauses"))
+            finish(
+                index,
+                Status(.cancelled, "the request stopped before it was whole; send it without such pauses")
+                    .because("REQUEST_STALLED"))
         }
     }
 
@@ -185,11 +215,13 @@ final class GRPCConnection {
         let request = stream.pointee.request
         // First: of a block that was cut, what is missing can't be judged.
         if request.headers_too_large {
+            reached(.headerBytes)
             return refuse(
                 stream,
                 Status(
                     .resourceExhausted,
-                    "the request's headers exceed \(limits.maxHeaderBytes) bytes; send less metadata"))
+                    "the request's headers exceed \(limits.maxHeaderBytes) bytes; send less metadata"
+                ).because("HEADERS_TOO_LARGE", ["limit_bytes": "\(limits.maxHeaderBytes)"]))
         }
         guard request.content_type == CNG_CONTENT_TYPE_GRPC.rawValue, request.is_post else {
             session.reject(
@@ -208,7 +240,8 @@ final class GRPCConnection {
                 return refuse(
                     stream,
                     Status(
-                        .unimplemented, "grpc-encoding \(name) is not supported; this server accepts gzip and identity"),
+                        .unimplemented, "grpc-encoding \(name) is not supported; this server accepts gzip and identity"
+                    ).because("ENCODING_NOT_SUPPORTED", ["accepted": "gzip,identity"]),
                     counting: loop.calls.methods[method])
             }
             encoding = known
@@ -219,26 +252,31 @@ final class GRPCConnection {
                 let text = String(decoding: UnsafeRawBufferPointer(request.timeout).prefix(32), as: UTF8.self)
                 return refuse(
                     stream,
-                    Status(.invalidArgument, "grpc-timeout \"\(text)\" is not 1 to 8 digits and one of H M S m u n"),
+                    Status(.invalidArgument, "grpc-timeout \"\(text)\" is not 1 to 8 digits and one of H M S m u n")
+                        .because("TIMEOUT_MALFORMED"),
                     counting: loop.calls.methods[method])
             }
             deadline = loop.recordBegan + .nanoseconds(min(timeout.nanosecondsClamped, Self.longestTimeout))
         }
         guard loop.openCalls < loop.maxOpenCalls else {
+            reached(.openCalls)
             return refuse(
                 stream,
                 Status(
                     .resourceExhausted,
                     "the server has \(loop.policy.maxOpenCalls) calls open, which is its limit; try again later"
-                ).retrying(after: .seconds(1)), counting: loop.calls.methods[method])
+                ).because("TOO_MANY_CALLS", ["limit": "\(loop.policy.maxOpenCalls)"]).retrying(after: .seconds(1)),
+                counting: loop.calls.methods[method])
         }
         guard session.unsentBytes <= limits.maxUnsentBytes else {
+            reached(.unsentBytes)
             return refuse(
                 stream,
                 Status(
                     .resourceExhausted,
                     "this connection has more than \(limits.maxUnsentBytes) bytes of answers to read first"
-                ).retrying(after: .seconds(1)), counting: loop.calls.methods[method])
+                ).because("ANSWERS_UNREAD", ["limit_bytes": "\(limits.maxUnsentBytes)"]).retrying(after: .seconds(1)),
+                counting: loop.calls.methods[method])
         }
         var notes: CallNotes?
         if !loop.policy.interceptors.isEmpty {
@@ -292,7 +330,7 @@ final class GRPCConnection {
     /// Returns whether the half-close that follows in the record was taken with it.
     private func received(_ bytes: UnsafeRawBufferPointer, on stream: HTTP2Session.Stream, closes: Bool) -> Bool {
         if stream.pointee.slot != .max, let call = slots[Int(stream.pointee.slot)].call?.streaming {
-            if let status = call.received(bytes) { finish(Int(stream.pointee.slot), status) }
+            if let status = call.received(bytes) { refuseMessage(Int(stream.pointee.slot), status) }
             return false
         }
         session.consume(stream, bytes.count)
@@ -312,17 +350,26 @@ final class GRPCConnection {
         switch action {
         case .none:
             if bufferedBytes > limits.maxBufferedBytes {
+                reached(.bufferedBytes)
                 finish(
                     slot,
                     Status(
                         .resourceExhausted,
                         "the incomplete requests of this connection exceed \(limits.maxBufferedBytes) bytes; send fewer at once"
-                    ).retrying(after: .seconds(1)), force: true)
+                    ).because("REQUESTS_TOO_LARGE", ["limit_bytes": "\(limits.maxBufferedBytes)"]).retrying(
+                        after: .seconds(1)), force: true)
             }
         case .refuse(let status):
-            finish(slot, status, force: true)
+            refuseMessage(slot, status, force: true)
         }
         return false
+    }
+
+    /// Ends a call whose request can't be taken.
+    private func refuseMessage(_ slot: Int, _ status: Status, force: Bool = false) {
+        // The deframer says it of nothing but messages over the limit.
+        if status.code == .resourceExhausted { reached(.requestBytes) }
+        finish(slot, status, force: force)
     }
 
     private func halfClosed(_ stream: HTTP2Session.Stream) {
