@@ -45,7 +45,8 @@ def test_an_agents_event_reaches_every_reader_in_its_place(server: Server, clien
     assert next(iter(stream))["data"] == {"task_id": "a", "score": 0.5}
     stream.close()
     line = eventually(
-        lambda: next((line for line in server.logged_events() if line["type"] == "agent.step"), None), "the event's line"
+        lambda: next((line for line in server.logged_events() if line["type"] == "agent.step"), None),
+        "the event's line",
     )
     assert (line["sequence"], line["data"]["task_id"], line["source"]) == (4, "a", "agent")
     assert 'events_published_total{type="agent"} 1' in server.request("/metrics").text
