@@ -69,7 +69,8 @@ final class EventSource: PullSource, @unchecked Sendable {
     func statusAtShutdown() -> Status {
         Status(
             .unavailable,
-            "the server is shutting down; call StreamEvents again with after_sequence set to the last sequence received"
+            "the server is going away, or this connection is too old; call StreamEvents again with after_sequence set to "
+                + "the last sequence received"
         ).because("SERVER_STOPPING")
     }
 }

@@ -128,7 +128,7 @@ struct Server {
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
                 AuthenticationInterceptor(
-                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
+                    authenticator: authenticator, role: configuration.methodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)

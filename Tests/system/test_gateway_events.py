@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eventually import eventually
@@ -88,7 +89,7 @@ def test_filters_and_the_end_when_done(server: Server, client: Client) -> None:
         ("", {"Last_Event_ID": "abc"}, "Last-Event-ID"),
     ],
 )
-def test_what_makes_no_sense_is_refused(server: Server, path: str, headers: dict[str, str], word: str) -> None:
+def test_what_makes_no_sense_is_refused(server: Server, path: str, headers: dict[str, Any], word: str) -> None:
     stream = EventStream(server.http, f"/v1/events{path}", **headers)
     assert stream.status == 400
     answer = json.loads(stream.read())
@@ -104,7 +105,8 @@ def test_a_client_that_comes_again_misses_and_repeats_nothing_over_restarts(serv
     def take(count: int | None) -> EventStream:
         nonlocal last
         # The address is what it was the first time: the header goes before it.
-        stream = EventStream(server.http, "/v1/events?after_sequence=0", **({"Last_Event_ID": last} if last else {}))
+        headers: dict[str, Any] = {"Last_Event_ID": last} if last else {}
+        stream = EventStream(server.http, "/v1/events?after_sequence=0", **headers)
         for event in islice(stream, count):
             seen.append(event["sequence"])
             last = stream.last_id
