@@ -131,6 +131,12 @@ struct ServeOptions: ParsableArguments {
     )
     var maxOpenFiles: String?
 
+    @Option(
+        help:
+            "Events a second that one caller may publish, and in one go what it saved up in ten. 0: any. (env: ORCHESTRATOR_PUBLISH_RATE; default: 100)"
+    )
+    var publishRate: String?
+
     @OptionGroup(title: "Limits of gRPC")
     var rpcLimits: RPCLimitOptions
 }
@@ -158,6 +164,8 @@ struct ServeConfiguration {
     var methodRoles: MethodRoles
     var rpcLimits: ServerLimits
     var rpcPolicy: CallPolicy
+    /// Events a second, by one caller; 0 is without limit.
+    var publishRate: Int
     /// nil is as many as the process is allowed.
     var maxOpenFiles: UInt64?
 
@@ -248,6 +256,9 @@ struct ServeConfiguration {
         maxOpenFiles = try setting(
             "max-open-files", "ORCHESTRATOR_MAX_OPEN_FILES", options.maxOpenFiles, "a number from 64 to 1073741816", nil
         ) { Parse.count(64...1_073_741_816)($0).map { UInt64($0) } }
+        publishRate = try setting(
+            "publish-rate", "ORCHESTRATOR_PUBLISH_RATE", options.publishRate, "a number from 0 to 1000000", 100,
+            Parse.count(0...1_000_000))
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

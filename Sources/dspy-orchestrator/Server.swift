@@ -59,7 +59,7 @@ struct Server {
         let admission = Admission()
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
-            admit: { try admission.admit($0) })
+            publishedPerSecond: configuration.publishRate, admit: { try admission.admit($0) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
             services: [OrchestratorService.name, HealthRegistry.serviceName], files: DescriptorFile.served)
