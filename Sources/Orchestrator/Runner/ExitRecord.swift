@@ -12,9 +12,10 @@ struct ExitRecord: Sendable, Equatable {
     /// Descendants that even SIGKILL did not end.
     var leftovers = false
     var outputTruncated = false
-    /// The same of its standard error.
-    var errorBytes: Int64 = 0
     var errorTruncated = false
+    /// Bytes the command wrote, kept or not.
+    var outputBytes: UInt64 = 0
+    var errorBytes: UInt64 = 0
 
     init(end: End, timedOut: Bool = false, cancelled: Bool = false) {
         self.end = end
@@ -46,7 +47,8 @@ struct ExitRecord: Sendable, Equatable {
         cancelled = number("cancelled") == 1
         leftovers = number("leftovers") == 1
         outputTruncated = number("stdout_truncated") == 1
-        errorBytes = fields["stderr_bytes"].flatMap { Int64($0) } ?? 0
         errorTruncated = number("stderr_truncated") == 1
+        outputBytes = fields["stdout_bytes"].flatMap { UInt64($0) } ?? 0
+        errorBytes = fields["stderr_bytes"].flatMap { UInt64($0) } ?? 0
     }
 }
