@@ -9,7 +9,9 @@ extension Status {
         case .notFound: self.init(.notFound, error.message)
         case .alreadyExists: self.init(.alreadyExists, error.message)
         case .failedPrecondition: self.init(.failedPrecondition, error.message)
-        case .outOfRange: self.init(.outOfRange, error.message)
+        case .outOfRange(let oldest):
+            self = Status(.outOfRange, error.message).because(
+                "SEQUENCE_NOT_KEPT", domain: OrchestratorService.name, ["oldest_sequence": String(oldest)])
         case .resourceExhausted(let delay): self = Status(.resourceExhausted, error.message).retrying(after: delay)
         case .unavailable: self.init(.unavailable, error.message)
         case .unimplemented: self.init(.unimplemented, error.message)

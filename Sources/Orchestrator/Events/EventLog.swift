@@ -17,8 +17,10 @@ public final class EventLog: Sendable {
     private let database: DatabasePool
     private let encode: @Sendable (Event) -> [UInt8]
 
-    /// The oldest event kept; 1 when there is none yet.
-    public let oldestSequence: UInt64
+    private let oldest: Atomic<UInt64>
+
+    /// The oldest event kept; 1 when there is none yet. Moves on with the retention.
+    public var oldestSequence: UInt64 { oldest.load(ordering: .acquiring) }
 
     init(
         database: DatabasePool, configuration: Ledger.Configuration, oldest: UInt64, newest: [Event],
@@ -26,7 +28,7 @@ public final class EventLog: Sendable {
     ) {
         self.database = database
         self.encode = encode
-        oldestSequence = oldest
+        self.oldest = Atomic(oldest)
         ring = EventRing(
             maxEvents: configuration.ringEvents, maxBytes: configuration.ringBytes,
             lastSequence: newest.first.map { $0.sequence - 1 } ?? lastSequence)
@@ -54,6 +56,16 @@ public final class EventLog: Sendable {
         }
     }
 
+    /// Older ones are gone from the database. Encoded ones in the ring go when their turn comes.
+    func trimmed(oldest sequence: UInt64) {
+        oldest.store(sequence, ordering: .releasing)
+        recent.withLock { recent in
+            if let first = recent.first?.sequence, first < sequence {
+                recent.removeFirst(min(recent.count, Int(sequence - first)))
+            }
+        }
+    }
+
     func wakeAll() { wakers.wakeAll() }
 
     // MARK: Readers
@@ -69,8 +81,8 @@ public final class EventLog: Sendable {
             return Array(recent.dropFirst(Int(after + 1 - oldest)).prefix(limit))
         }
         if let fromMemory { return fromMemory }
-        try checkKept(after)
         return try await read { database in
+            try Self.checkKept(after, in: database)
             let statement = try database.cachedStatement(
                 sql: EventRow.selectSQL + " WHERE sequence > ? ORDER BY sequence LIMIT ?")
             return try Row.fetchAll(statement, arguments: [Int64(clamping: after), limit]).map {
@@ -85,10 +97,10 @@ public final class EventLog: Sendable {
     /// - Parameter maxBytes: of images; one event is always taken.
     /// - Throws: `outOfRange` when the one after `after` is no longer kept; `unavailable` when the database can't be read.
     public func page(after: UInt64, filter: EventFilter, maxBytes: Int) async throws -> EventPage {
-        try checkKept(after)
         let encode = encode
         return try await read { database in
-            try Self.page(after: after, filter: filter, maxBytes: maxBytes, in: database, encode: encode)
+            try Self.checkKept(after, in: database)
+            return try Self.page(after: after, filter: filter, maxBytes: maxBytes, in: database, encode: encode)
         }
     }
 
@@ -102,11 +114,20 @@ public final class EventLog: Sendable {
         var index = ""
         var arguments: StatementArguments = []
         if !filter.jobIDs.isEmpty {
-            // A job has few events, whatever the log's length.
-            index = " INDEXED BY events_by_job"
-            conditions =
-                " AND job IN (SELECT number FROM jobs WHERE id IN (\(placeholders(filter.jobIDs.count))))"
-            arguments += StatementArguments(filter.jobIDs.sorted())
+            let ids = filter.jobIDs.sorted()
+            let numbers = try Int64.fetchAll(
+                database, sql: "SELECT number FROM jobs WHERE id IN (\(placeholders(ids.count)))",
+                arguments: StatementArguments(ids))
+            if numbers.count == ids.count {
+                // A job has few events, whatever the log's length.
+                index = " INDEXED BY events_by_job"
+                conditions = " AND job IN (\(numbers.map { String($0) }.joined(separator: ",")))"
+            } else {
+                // Events of a job that the retention has taken are found by reading what there is.
+                until = min(until, after + rowsScanned)
+                conditions = " AND job_id IN (\(placeholders(ids.count)))"
+                arguments += StatementArguments(ids)
+            }
         } else if !filter.types.isEmpty {
             until = min(until, after + rowsScanned)
         }
@@ -144,10 +165,11 @@ public final class EventLog: Sendable {
         Array(repeating: "?", count: count).joined(separator: ",")
     }
 
-    private func checkKept(_ after: UInt64) throws {
-        if after > 0 && after < oldestSequence - 1 {
-            throw OrchestratorError.noLongerKept(after: after, oldest: oldestSequence)
-        }
+    /// Within the read itself, so that the retention can't take events between the look and the reading.
+    private static func checkKept(_ after: UInt64, in database: Database) throws {
+        guard after > 0 else { return }
+        let oldest = try UInt64(Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events") ?? 1)
+        if after + 1 < oldest { throw OrchestratorError.noLongerKept(after: after, oldest: oldest) }
     }
 
     private func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {

@@ -8,6 +8,8 @@ enum LedgerRequest: Sendable {
     case change(String, JobMachine.Command, CheckedContinuation<Job, any Error>)
     /// The writer's own.
     case followUp(String, JobMachine.Command)
+    /// Answered once the retention has nothing to drop.
+    case sweep(CheckedContinuation<Void, Never>)
 
     /// Jobs it may write.
     var weight: Int {
@@ -17,7 +19,7 @@ enum LedgerRequest: Sendable {
     fileprivate var submissions: Int {
         switch self {
         case .submit, .submitMany: weight
-        case .change, .followUp: 0
+        case .change, .followUp, .sweep: 0
         }
     }
 }

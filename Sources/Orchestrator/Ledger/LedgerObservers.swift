@@ -6,6 +6,8 @@ final class LedgerObservers: Sendable {
     /// Why the newest commit failed; nil when it did not.
     let writeFailure = Mutex<String?>(nil)
 
+    let history = Mutex(HistorySize())
+
     func add(_ observer: @escaping @Sendable (CommittedBatch) -> Void) { observers.withLock { $0.append(observer) } }
 
     func tell(_ batch: CommittedBatch) {

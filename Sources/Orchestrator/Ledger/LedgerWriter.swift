@@ -24,6 +24,15 @@ struct LedgerWriter {
     var followUps: FollowUps
     /// After a commit of follow-ups that failed.
     private var followUpsRest: ContinuousClock.Instant?
+    let cursors: SinkCursors
+    var kept: KeptHistory
+    var sweep: Sweep
+    /// nil when there is nothing to look for.
+    var nextSweep: ContinuousClock.Instant?
+    /// A slice whose attempts' directories are being removed; its rows follow.
+    var removal: (step: Sweep.Step, files: OutputRemoval)?
+    var sweepWaiters: [CheckedContinuation<Void, Never>] = []
+    let removeOutputs: (@Sendable ([String]) -> Void)?
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
@@ -35,8 +44,8 @@ struct LedgerWriter {
 
     init(
         database: DatabasePool, path: String, index: JobIndex, events: EventLog, queue: CommandQueue,
-        observers: LedgerObservers, maxOpenJobs: Int, logger: Logger, now: @escaping @Sendable () -> Timestamp,
-        start: LedgerStore.Start
+        observers: LedgerObservers, cursors: SinkCursors, configuration: Ledger.Configuration, logger: Logger,
+        now: @escaping @Sendable () -> Timestamp, start: LedgerStore.Start
     ) {
         self.database = database
         self.path = path
@@ -44,7 +53,12 @@ struct LedgerWriter {
         self.events = events
         self.queue = queue
         self.observers = observers
-        self.maxOpenJobs = maxOpenJobs
+        self.cursors = cursors
+        maxOpenJobs = configuration.maxOpenJobs
+        removeOutputs = configuration.removeOutputs
+        sweep = Sweep(configuration.retention)
+        nextSweep = sweep.isNeeded ? .now : nil
+        kept = start.kept
         self.logger = logger
         self.now = now
         lastSequence = start.lastSequence
@@ -54,7 +68,11 @@ struct LedgerWriter {
 
     mutating func run() {
         while let work = queue.take(within: pause()) {
-            defer { followUp() }
+            for case .sweep(let caller) in work.requests { sweepWaiters.append(caller) }
+            defer {
+                followUp()
+                sweepASlice()
+            }
             if work.requests.isEmpty && work.cursors.isEmpty { continue }
             var cursors = work.cursors
             var rest = work.requests[...]
@@ -69,17 +87,23 @@ struct LedgerWriter {
                 cursors = [:]
             } while !rest.isEmpty
         }
+        for waiter in sweepWaiters { waiter.resume() }
     }
 
     // MARK: What follows
 
     /// Until something is due; nil is until somebody asks for something.
     private mutating func pause() -> Duration? {
+        var pauses: [Duration] = []
         let now = now()
-        guard let next = followUps.nextTime(now: now) else { return nil }
-        let rest = followUpsRest.map { $0 - .now } ?? .zero
-        // Looked at now and then, since the wall clock may be set while we sleep.
-        return min(max(.zero, rest, now.duration(to: next)), .seconds(10))
+        if let next = followUps.nextTime(now: now) {
+            let rest = followUpsRest.map { $0 - .now } ?? .zero
+            // Looked at now and then, since the wall clock may be set while we sleep.
+            pauses.append(min(max(rest, now.duration(to: next)), .seconds(10)))
+        }
+        // A removal of files nudges when it is done.
+        if let nextSweep, removal == nil { pauses.append(nextSweep - .now) }
+        return pauses.min().map { max(.zero, $0) }
     }
 
     /// One transaction of it: callers come between.
@@ -100,6 +124,7 @@ struct LedgerWriter {
         var answers: [Answer] = []
         answers.reserveCapacity(requests.count)
         var newTotals = totals
+        var newKept = kept
         var seconds = 0.0
         var rows = 0
         do {
@@ -111,9 +136,11 @@ struct LedgerWriter {
                     if let oldState = change.oldState { newTotals[oldState, default: 0] -= 1 }
                     newTotals[change.row.job.state, default: 0] += 1
                 }
+                newKept.ended(batch.changes)
                 let start = ContinuousClock.now
                 try database.inTransaction(.immediate) {
                     rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
+                    try newKept.write(replacing: kept, in: database)
                     return .commit
                 }
                 seconds = (ContinuousClock.now - start).inSeconds
@@ -128,6 +155,9 @@ struct LedgerWriter {
         note(nil)
         lastSequence = batch.lastSequence
         totals = newTotals
+        kept = newKept
+        self.cursors.committed(cursors)
+        observers.history.withLock { $0 = kept.size }
 
         let batchEvents = batch.events.map(\.event)
         var released: [Job] = []
@@ -159,6 +189,7 @@ struct LedgerWriter {
             .job(apply(command, id: id, to: &batch, in: database).map(\.job))
         case .followUp(let id, let command):
             followUp(command, id: id, to: &batch, in: database)
+        case .sweep: .nobodys
         }
     }
 
@@ -267,7 +298,7 @@ struct LedgerWriter {
         case (.submit(_, let caller), .submission(let result)): caller.resume(with: result.mapError { $0 })
         case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
         case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
-        case (.submit, _), (.submitMany, _), (.change, _), (.followUp, _): break
+        case (.submit, _), (.submitMany, _), (.change, _), (.followUp, _), (.sweep, _): break
         }
     }
 
@@ -286,7 +317,7 @@ struct LedgerWriter {
 
     // MARK: Failing
 
-    private func failure(for error: any Error) -> OrchestratorError {
+    func failure(for error: any Error) -> OrchestratorError {
         if let error = error as? OrchestratorError { return error }
         if let error = error as? DatabaseError, error.resultCode == .SQLITE_FULL {
             return OrchestratorError(
@@ -298,7 +329,7 @@ struct LedgerWriter {
     }
 
     /// One line when writing starts to fail, one when it works again.
-    private func note(_ failure: OrchestratorError?) {
+    func note(_ failure: OrchestratorError?) {
         let before = observers.writeFailure.withLock { current in
             defer { current = failure?.message }
             return current

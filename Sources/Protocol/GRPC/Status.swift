@@ -27,6 +27,11 @@ public struct Status: Error, Sendable, Equatable, CustomStringConvertible {
         attaching("google.rpc.RetryInfo", Wire.RetryInfo(retryDelay: Wire.Duration(delay)))
     }
 
+    /// The same status with a `google.rpc.ErrorInfo`: why, for programs.
+    public func because(_ reason: String, domain: String, _ metadata: [String: String] = [:]) -> Status {
+        attaching("google.rpc.ErrorInfo", Wire.ErrorInfo(reason: reason, domain: domain, metadata: metadata))
+    }
+
     private func attaching(_ type: String, _ detail: some WireMessage) -> Status {
         let any = Wire.AnyMessage(typeUrl: "type.googleapis.com/\(type)", value: detail.encoded())
         var copy = self

@@ -121,7 +121,7 @@ def from_rpc_error(error: grpc.RpcError, *, target: str, method: str) -> Orchest
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidArgument(details, _bad_field(error))
     if code is grpc.StatusCode.OUT_OF_RANGE:
-        return CursorTooOld(details, _oldest_kept(details))
+        return CursorTooOld(details, _oldest_kept(error, details))
     if code is grpc.StatusCode.UNAVAILABLE:
         return Unavailable(
             f"no answer from the orchestrator at {target} ({details or 'connection lost'}): check that "
@@ -163,7 +163,14 @@ def _details(error: grpc.RpcError) -> list[Any]:
     return []
 
 
-def _oldest_kept(details: str) -> int:
-    """OUT_OF_RANGE carries the oldest kept sequence in its message: the number after the word "oldest"."""
+def _oldest_kept(error: grpc.RpcError, details: str) -> int:
+    """OUT_OF_RANGE carries the oldest kept sequence as google.rpc.ErrorInfo.
+
+    An older server has it in its message only, as the number after the word "oldest".
+    """
+    info = error_details_pb2.ErrorInfo()
+    for detail in _details(error):
+        if detail.Unpack(info) and info.metadata.get("oldest_sequence", "").isdigit():
+            return int(info.metadata["oldest_sequence"])
     match = re.search(r"oldest\D*(\d+)", details)
     return int(match.group(1)) if match else 0
