@@ -30,12 +30,15 @@ struct Server {
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
-        let ledger = try Ledger.open(
-            Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
-            logger: logger)
+        let jobsDirectory = configuration.dataDirectory + "/jobs"
+        var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
+        ledgerConfiguration.retention = configuration.retention
+        ledgerConfiguration.removeOutputs = { [logger] in
+            AttemptOutput.remove(of: $0, in: jobsDirectory, logger: logger)
+        }
+        let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(
-                jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles.before),
+            configuration: RunnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
