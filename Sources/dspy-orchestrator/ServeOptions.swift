@@ -27,6 +27,12 @@ struct ServeOptions: ParsableArguments {
     )
     var queueDir: String?
 
+    @Option(
+        help:
+            "Seconds without a sign of life from this server after which another one on the same queue directory may take over what it has claimed there; 2 to 86400. (env: ORCHESTRATOR_QUEUE_LEASE_SECONDS; default: 30)"
+    )
+    var queueLeaseSeconds: String?
+
     @Option(help: "Where agent_action.jsonl goes. (env: ORCHESTRATOR_LOG_DIR; default: logs)")
     var logDir: String?
 
@@ -118,6 +124,7 @@ struct ServeConfiguration {
     var http: ListenAddress
     var dataDirectory: String
     var queueDirectory: String
+    var queueLease: Duration
     var logDirectory: String
     var isDemo: Bool
     var isMetricsEnabled: Bool
@@ -154,6 +161,10 @@ struct ServeConfiguration {
             "data-dir", "ORCHESTRATOR_DATA_DIR", options.dataDir, "a path", "data", Parse.path)
         queueDirectory = try setting(
             "queue-dir", "ENV_QUEUE_DIR", options.queueDir, "a path", "logs/env_queue", Parse.path)
+        queueLease = .seconds(
+            try setting(
+                "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
+                "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
         isMetricsEnabled = try setting(

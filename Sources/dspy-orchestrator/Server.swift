@@ -35,8 +35,10 @@ struct Server {
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let fileQueue = FileQueue(
-            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
-            logger: logger)
+            configuration: FileQueueConfiguration(
+                directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
+                lease: configuration.queueLease),
+            ledger: ledger, logger: logger)
         try fileQueue.prepare(setting: "--queue-dir")
 
         let metrics = OrchestratorMetrics()

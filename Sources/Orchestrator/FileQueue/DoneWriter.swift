@@ -43,6 +43,7 @@ final class DoneWriter: Sendable {
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
                     let job = try await ledger.job(event.jobID)
+                    if job.isTakenOver { continue }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
                 }
                 guard await writeUntilDurable(ended) else { return }
