@@ -3,6 +3,8 @@ import Credentials
 import Foundation
 import Logging
 import Orchestrator
+import RPCServer
+import Services
 
 /// The flags of `serve`. Each has an environment variable; the flag beats it.
 struct ServeOptions: ParsableArguments {
@@ -113,9 +115,30 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
+            "false asks callers of gRPC's health service for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_HEALTH; default: true)"
+    )
+    var openHealth: String?
+
+    @Option(
+        help:
+            "false asks callers of gRPC's reflection for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_REFLECTION; default: true)"
+    )
+    var openReflection: String?
+
+    @Option(
+        help:
             "true allows to listen beyond loopback without encryption and tokens, where anybody who reaches the port can run commands here. (env: ORCHESTRATOR_INSECURE; default: false)"
     )
     var insecure: String?
+
+    @Option(
+        help:
+            "Files and connections open at once; jobs start with the limit that was. (env: ORCHESTRATOR_MAX_OPEN_FILES; default: as many as this process is allowed)"
+    )
+    var maxOpenFiles: String?
+
+    @OptionGroup(title: "Limits of gRPC")
+    var rpcLimits: RPCLimitOptions
 }
 
 /// What `serve` was told, checked.
@@ -139,6 +162,11 @@ struct ServeConfiguration {
     var tokens: CredentialFile?
     var opensProbes: Bool
     var opensMetrics: Bool
+    var methodRoles: MethodRoles
+    var rpcLimits: ServerLimits
+    var rpcPolicy: CallPolicy
+    /// nil is as many as the process is allowed.
+    var maxOpenFiles: UInt64?
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
     init(_ options: ServeOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
@@ -220,6 +248,17 @@ struct ServeConfiguration {
         opensMetrics = try setting(
             "open-metrics", "ORCHESTRATOR_OPEN_METRICS", options.openMetrics, "true or false", http.isLoopback,
             Parse.boolean)
+        methodRoles = MethodRoles(
+            opensHealth: try setting(
+                "open-health", "ORCHESTRATOR_OPEN_HEALTH", options.openHealth, "true or false", true, Parse.boolean),
+            opensReflection: try setting(
+                "open-reflection", "ORCHESTRATOR_OPEN_REFLECTION", options.openReflection, "true or false", true,
+                Parse.boolean))
+        rpcLimits = try ServerLimits(options.rpcLimits, environment: environment)
+        rpcPolicy = try CallPolicy(options.rpcLimits, environment: environment)
+        maxOpenFiles = try setting(
+            "max-open-files", "ORCHESTRATOR_MAX_OPEN_FILES", options.maxOpenFiles, "a number from 64 to 1073741816", nil
+        ) { Parse.count(64...1_073_741_816)($0).map { UInt64($0) } }
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

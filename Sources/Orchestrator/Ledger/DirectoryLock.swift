@@ -57,7 +57,7 @@ final class DirectoryLock: Sendable {
     func release() {
         descriptor.withLock {
             if let file = $0 {
-                // Not by closing it alone: a child that is about to become another program has it too, for a moment.
+                // A child between its fork and its exec still has the file open, and with it the lock.
                 flock(file, LOCK_UN)
                 close(file)
             }

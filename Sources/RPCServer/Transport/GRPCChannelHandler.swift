@@ -86,8 +86,11 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         do {
             try buffer.withUnsafeReadableBytes { bytes in
                 if isStuck { inputWhileStuck += bytes.count }
-                if let end = judge(bytes) { return abort(end) }
+                let tally = scanner.scan(bytes)
+                if let end = judge(tally) { return abort(end) }
                 try connection.received(bytes)
+                // After libnghttp2, whose verdict goes first.
+                if let violation = tally.violation { connection.blame(violation) }
             }
         } catch {
             fail(error)
@@ -102,6 +105,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     /// A peer that takes no answers may send only so much that has to be answered.
     func read(context: ChannelHandlerContext) {
         if isStuck, inputWhileStuck > limits.maxInputWhileStuck, !isClosing {
+            if !holdsRead { connection.reached(.inputWhileStuck) }
             holdsRead = true
         } else {
             context.read()
@@ -130,7 +134,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     func beginDraining() {
         timers.beganDraining()
-        connection.beginDraining()
+        connection.beginDraining(endsPulls: true)
     }
 
     /// Sends what there is to send, as long as the socket takes it.
@@ -170,10 +174,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     // MARK: Abuse
 
-    /// What the policies say of the bytes, before anything is done about them.
-    private func judge(_ bytes: UnsafeRawBufferPointer) -> ConnectionEnd? {
+    /// What the policies say of the frames, before anything is done about them.
+    private func judge(_ tally: FrameScanner.Tally) -> ConnectionEnd? {
         let now = NIODeadline.now()
-        let tally = scanner.scan(bytes)
         let unfinished = scanner.unfinished
         let bringsNearer = timers.awaitsPong || unfinished != nil
         timers.received(tally, unfinished: unfinished, at: now)
@@ -254,8 +257,15 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             connection.endStalledRequests(since: since)
         case .drain(let end):
             loop.report(end, of: context.channel)
-            connection.beginDraining()
+            connection.beginDraining(endsPulls: false)
         case .close(let end):
+            if end == .graceOver {
+                // Streams learn how to go on, before the rest is cut off.
+                connection.beginDraining(endsPulls: true)
+                flush()
+                // What the first has found to be held up by a window.
+                flush()
+            }
             abort(end)
             // Who does not answer or read will not read this either.
             if end == .writeTimeout || end == .keepaliveTimeout {
@@ -292,9 +302,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
                         lastStream: scanner.lastStream, code: end.isAbuse ? ControlFrame.enhanceYourCalm : 0,
                         reason: end.rawValue))
             }
-        } else if let code = connection.blame {
+        } else if let end = connection.blame {
             // libnghttp2 has judged, and said so.
-            loop.report(code == ControlFrame.enhanceYourCalm ? .tooManyResets : .protocolError, of: context.channel)
+            loop.report(end, of: context.channel)
         }
         isClosing = true
         alarm?.task.cancel()
@@ -334,6 +344,7 @@ extension HTTP2Session.Failure {
         case -901: nil  // NGHTTP2_ERR_NOMEM is not the peer's doing
         case -903: .notHTTP2  // NGHTTP2_ERR_BAD_CLIENT_MAGIC
         case -904: .flood  // NGHTTP2_ERR_FLOODED
+        case -905: .tooManyContinuations  // NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
         default: .protocolError
         }
     }
@@ -343,7 +354,7 @@ extension ConnectionEnd {
     /// Whether the transport has to say GOAWAY, because libnghttp2 did not.
     fileprivate var isForTransport: Bool {
         switch self {
-        case .tooManyResets, .notHTTP2, .protocolError: false
+        case .tooManyResets, .tooManyStreams, .tooManySettings, .notHTTP2, .protocolError: false
         default: true
         }
     }
