@@ -31,6 +31,12 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
+            "The program dspy-job-supervisor, of which each running job has one. (env: ORCHESTRATOR_SUPERVISOR; default: beside this program)"
+    )
+    var supervisor: String?
+
+    @Option(
+        help:
             "Seconds without a sign of life from this server after which another one on the same queue directory may take over what it has claimed there; 2 to 86400. (env: ORCHESTRATOR_QUEUE_LEASE_SECONDS; default: 30)"
     )
     var queueLeaseSeconds: String?
@@ -148,6 +154,8 @@ struct ServeConfiguration {
     var dataDirectory: String
     var queueDirectory: String
     var queueLease: Duration
+    /// nil looks beside the server's own executable.
+    var supervisor: String?
     var logDirectory: String
     var isDemo: Bool
     var isMetricsEnabled: Bool
@@ -189,6 +197,9 @@ struct ServeConfiguration {
             "data-dir", "ORCHESTRATOR_DATA_DIR", options.dataDir, "a path", "data", Parse.path)
         queueDirectory = try setting(
             "queue-dir", "ENV_QUEUE_DIR", options.queueDir, "a path", "logs/env_queue", Parse.path)
+        supervisor = try setting(
+            "supervisor", "ORCHESTRATOR_SUPERVISOR", options.supervisor, "a path", nil
+        ) { Parse.path($0).map { $0 as String? } }
         queueLease = .seconds(
             try setting(
                 "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,

@@ -35,7 +35,8 @@ struct Server {
             logger: logger)
         let runner = try Runner(
             configuration: RunnerConfiguration(
-                jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles.before),
+                jobsDirectory: configuration.dataDirectory + "/jobs", supervisorPath: configuration.supervisor,
+                openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
