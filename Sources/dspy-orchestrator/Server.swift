@@ -38,13 +38,16 @@ struct Server {
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before),
+            configuration: RunnerConfiguration(
+                jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let fileQueue = FileQueue(
-            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
-            logger: logger)
+            configuration: FileQueueConfiguration(
+                directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
+                lease: configuration.queueLease),
+            ledger: ledger, logger: logger)
         try fileQueue.prepare(setting: "--queue-dir")
 
         let logs = JobLogs(ledger: ledger) { try runner.directory(jobID: $0, attempt: $1) }
