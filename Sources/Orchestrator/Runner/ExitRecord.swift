@@ -11,6 +11,8 @@ struct ExitRecord: Sendable, Equatable {
     var cancelled = false
     /// Descendants that even SIGKILL did not end.
     var leftovers = false
+    /// Written by the command to its standard output, kept or not.
+    var outputBytes: Int64 = 0
     var outputTruncated = false
     /// The same of its standard error.
     var errorBytes: Int64 = 0
@@ -45,6 +47,7 @@ struct ExitRecord: Sendable, Equatable {
         timedOut = number("timed_out") == 1
         cancelled = number("cancelled") == 1
         leftovers = number("leftovers") == 1
+        outputBytes = fields["stdout_bytes"].flatMap { Int64($0) } ?? 0
         outputTruncated = number("stdout_truncated") == 1
         errorBytes = fields["stderr_bytes"].flatMap { Int64($0) } ?? 0
         errorTruncated = number("stderr_truncated") == 1
