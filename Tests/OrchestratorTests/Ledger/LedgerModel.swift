@@ -7,6 +7,8 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
         var parents: [String]
         var deadline: Int64?
         var attempts: UInt32
+        /// Empty is what is retried by default.
+        var retryOn: [FailureReason] = []
     }
 
     case submit(Submission)
@@ -16,8 +18,12 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
     case finish(String, lag: UInt32, failure: FailureReason?)
     case release(String)
     case cancel(String)
+    /// An agent's event; without an id, and about no job, where empty.
+    case publish(String, job: String, data: Int)
     case advance(Int64)
     case reopen
+    /// The process is killed, and another finds what was on the disk.
+    case crash
 
     var description: String {
         switch self {
@@ -27,13 +33,16 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
         case .finish(let id, let lag, let failure): "finish \(id) lag \(lag) \(failure?.word ?? "well")"
         case .release(let id): "release \(id)"
         case .cancel(let id): "cancel \(id)"
+        case .publish(let id, let job, let data): "publish \(id) about \(job) data \(data)"
         case .advance(let seconds): "advance \(seconds)"
         case .reopen: "reopen"
+        case .crash: "crash"
         }
     }
 
     private static func text(_ one: Submission) -> String {
-        "submit \(one.id) after \(one.parents) deadline \(one.deadline.map { "\($0)" } ?? "-") attempts \(one.attempts)"
+        "submit \(one.id) after \(one.parents) deadline \(one.deadline.map { "\($0)" } ?? "-") attempts \(one.attempts) "
+            + "on \(one.retryOn.map(\.word))"
     }
 
     static func random(_ count: Int, using random: inout SeededRandom) -> [LedgerOperation] {
@@ -45,7 +54,8 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
             return Submission(
                 id: id, parents: Set(parents).subtracting([id]).sorted(),
                 deadline: Int.random(in: 0..<4, using: &random) == 0 ? .random(in: 1...9, using: &random) : nil,
-                attempts: .random(in: 0...3, using: &random))
+                attempts: .random(in: 0...3, using: &random),
+                retryOn: Int.random(in: 0..<3, using: &random) == 0 ? [.exitCode, .outOfMemory] : [])
         }
         let all = (0..<14).map { "j\($0)" }
         return (0..<count).map { _ in
@@ -54,15 +64,20 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
             case 18..<26:
                 let ids = Array(all.shuffled(using: &random).prefix(5))
                 return .batch(ids.map { submission($0, among: ids + [id()]) })
-            case 26..<56: return .start(id())
-            case 56..<80:
+            case 26..<54: return .start(id())
+            case 54..<78:
                 let failure: FailureReason? =
-                    [nil, nil, .exitCode, .submitRejected].randomElement(using: &random) ?? nil
+                    [nil, nil, nil, .exitCode, .lost, .submitRejected].randomElement(using: &random) ?? nil
                 let lag: UInt32 = Int.random(in: 0..<8, using: &random) == 0 ? 1 : 0
                 return .finish(id(), lag: lag, failure: failure)
-            case 80..<84: return .release(id())
-            case 84..<91: return .cancel(id())
-            case 91..<97: return .advance(.random(in: 1...4, using: &random))
+            case 78..<82: return .release(id())
+            case 82..<88: return .cancel(id())
+            case 88..<92:
+                let name = Bool.random(using: &random) ? "e\(Int.random(in: 0..<3, using: &random))" : ""
+                return .publish(
+                    name, job: Bool.random(using: &random) ? id() : "", data: .random(in: 0..<2, using: &random))
+            case 92..<96: return .advance(.random(in: 1...4, using: &random))
+            case 96..<98: return .crash
             default: return .reopen
             }
         }
@@ -77,6 +92,7 @@ struct LedgerModel {
         var parents: [String]
         var deadline: Int64?
         var attempts: UInt32
+        var retryOn: [FailureReason]
         var number: Int
         var state = JobState.queued
         var attempt: UInt32 = 0
@@ -93,6 +109,20 @@ struct LedgerModel {
     var time: Int64 = 0
     var lastSequence = 0
     var oldestSequence = 1
+    /// Events since the last look.
+    var news: [Happening] = []
+    /// By their ids.
+    var published: [String: (content: String, sequence: Int)] = [:]
+
+    /// An event, but for its place: what follows from one operation may come in any order among the jobs.
+    struct Happening: Equatable, CustomStringConvertible {
+        var jobID: String
+        var type: String
+        var attempt: UInt32
+        var state: JobState?
+
+        var description: String { "\(type) of \(jobID) \(attempt) \(state?.word ?? "")" }
+    }
 
     // MARK: Operations; each says whether it is taken
 
@@ -105,21 +135,29 @@ struct LedgerModel {
         case .release(let id): [release(id)]
         case .cancel(let id): [cancel(id)]
         case .advance(let seconds): advance(seconds)
-        case .reopen: [true]
+        case .publish(let id, let job, let data): [publish(id, job, data)]
+        case .reopen, .crash: [true]
         }
     }
 
+    private mutating func happens(_ type: EventType, to id: String) {
+        lastSequence += 1
+        news.append(
+            Happening(
+                jobID: id, type: type.rawValue, attempt: jobs[id]?.attempt ?? 0, state: jobs[id]?.state))
+    }
+
     private static func content(_ one: LedgerOperation.Submission) -> [String] {
-        ["\(one.parents)", "\(one.deadline ?? 0)", "\(one.attempts)"]
+        ["\(one.parents)", "\(one.deadline ?? 0)", "\(one.attempts)", "\(one.retryOn)"]
     }
 
     private mutating func submit(_ one: LedgerOperation.Submission) -> Bool {
         if let existing = jobs[one.id] { return existing.submission == Self.content(one) }
         guard one.parents.allSatisfy({ jobs[$0] != nil }) else { return false }
-        lastSequence += 1
         jobs[one.id] = Entry(
             submission: Self.content(one), parents: one.parents, deadline: one.deadline.map { time + $0 },
-            attempts: one.attempts, number: lastSequence)
+            attempts: one.attempts, retryOn: one.retryOn, number: lastSequence + 1)
+        happens(.taskSubmitted, to: one.id)
         return true
     }
 
@@ -142,8 +180,8 @@ struct LedgerModel {
         guard var job = jobs[id], job.state == .queued, openParents(job) == 0 else { return false }
         job.state = .running
         job.attempt += 1
-        lastSequence += 1
         jobs[id] = job
+        happens(.taskStarted, to: id)
         return true
     }
 
@@ -155,10 +193,12 @@ struct LedgerModel {
             end(id, .cancelled, nil)
         } else if job.isExpired {
             end(id, .failed, .timeout)
-        } else if let failure, failure != .submitRejected, ran < job.attempts {
+        } else if let failure, ran < job.attempts,
+            job.retryOn.isEmpty ? failure != .submitRejected : job.retryOn.contains(failure)
+        {
             jobs[id]?.state = .queued
             jobs[id]?.reason = failure
-            lastSequence += 1
+            happens(.taskRetrying, to: id)
         } else {
             end(id, failure == nil ? .succeeded : .failed, failure)
         }
@@ -175,8 +215,17 @@ struct LedgerModel {
             end(id, .failed, .timeout)
         } else {
             jobs[id]?.state = .queued
-            lastSequence += 1
+            happens(.taskRetrying, to: id)
         }
+        return true
+    }
+
+    private mutating func publish(_ id: String, _ job: String, _ data: Int) -> Bool {
+        let content = "\(job) \(data)"
+        if !id.isEmpty, let known = published[id], known.sequence >= oldestSequence { return known.content == content }
+        guard job.isEmpty || jobs[job] != nil else { return false }
+        happens(EventType(rawValue: "agent.step"), to: job)
+        if !id.isEmpty { published[id] = (content, lastSequence) }
         return true
     }
 
@@ -200,7 +249,11 @@ struct LedgerModel {
         jobs[id]?.state = state
         jobs[id]?.reason = reason
         jobs[id]?.finishedAt = time
-        lastSequence += 1
+        switch state {
+        case .succeeded: happens(.taskCompleted, to: id)
+        case .cancelled: happens(.taskCancelled, to: id)
+        default: happens(.taskFailed, to: id)
+        }
     }
 
     // MARK: What follows
