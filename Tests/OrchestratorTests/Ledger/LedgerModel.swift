@@ -60,7 +60,17 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
                 attempts: .random(in: 0...3, using: &random),
                 retryOn: Int.random(in: 0..<3, using: &random) == 0 ? [.exitCode, .outOfMemory] : [])
         }
-        return (0..<count).map { _ in
+        /// Several attempts of one job, which chance alone rarely brings about.
+        func attempts(_ id: String) -> [LedgerOperation] {
+            (0..<Int.random(in: 2...4, using: &random)).flatMap { _ -> [LedgerOperation] in
+                let failure = Bool.random(using: &random) ? FailureReason.exitCode : .lost
+                let end: LedgerOperation =
+                    Int.random(in: 0..<3, using: &random) == 0
+                    ? .release(id) : .finish(id, lag: 0, failure: failure)
+                return [.start(id), end]
+            }
+        }
+        func one() -> LedgerOperation {
             switch Int.random(in: 0..<100, using: &random) {
             case 0..<18: return .submit(submission(id(), among: names))
             case 18..<26:
@@ -69,7 +79,7 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
             case 26..<52: return .start(id())
             case 52..<72:
                 let failure: FailureReason? =
-                    [nil, nil, nil, .exitCode, .lost, .submitRejected].randomElement(using: &random) ?? nil
+                    [nil, nil, .exitCode, .lost, .submitRejected].randomElement(using: &random) ?? nil
                 let lag: UInt32 = Int.random(in: 0..<8, using: &random) == 0 ? 1 : 0
                 return .finish(id(), lag: lag, failure: failure)
             case 72..<79: return .release(id())
@@ -84,6 +94,11 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
             default: return .reopen
             }
         }
+        var operations: [LedgerOperation] = []
+        while operations.count < count {
+            operations += Int.random(in: 0..<20, using: &random) == 0 ? attempts(id()) : [one()]
+        }
+        return operations
     }
 }
 
