@@ -17,6 +17,8 @@ public struct GatewayDependencies: Sendable {
     public var job: @Sendable (_ id: String) async throws -> Job
     public var list: @Sendable (JobQuery) async throws -> JobPage
     public var queueCounts: @Sendable () async throws -> QueueCounts
+    /// nil without a Slurm bridge.
+    public var slurm: SlurmDependencies?
 
     public init(
         version: String, uptime: @escaping @Sendable () -> Duration, registry: MetricsRegistry,
@@ -25,7 +27,7 @@ public struct GatewayDependencies: Sendable {
         submit: @escaping @Sendable (JobSpec) async throws -> Submission,
         job: @escaping @Sendable (_ id: String) async throws -> Job,
         list: @escaping @Sendable (JobQuery) async throws -> JobPage,
-        queueCounts: @escaping @Sendable () async throws -> QueueCounts
+        queueCounts: @escaping @Sendable () async throws -> QueueCounts, slurm: SlurmDependencies? = nil
     ) {
         self.version = version
         self.uptime = uptime
@@ -37,6 +39,23 @@ public struct GatewayDependencies: Sendable {
         self.job = job
         self.list = list
         self.queueCounts = queueCounts
+        self.slurm = slurm
+    }
+}
+
+/// What the routes need from the Slurm bridge.
+public struct SlurmDependencies: Sendable {
+    /// Returns when Slurm has the job, or it has ended, or after the limit.
+    public var submission: @Sendable (_ id: String, _ limit: Duration) async -> Void
+    /// The job whose newest batch job has this id in Slurm; throws `notFound` when there is none.
+    public var job: @Sendable (_ slurmJobID: String) async throws -> Job
+
+    public init(
+        submission: @escaping @Sendable (_ id: String, _ limit: Duration) async -> Void,
+        job: @escaping @Sendable (_ slurmJobID: String) async throws -> Job
+    ) {
+        self.submission = submission
+        self.job = job
     }
 }
 

@@ -6,6 +6,10 @@ import Synchronization
 /// Whether a job may come in: only while the server is not on its way out, and only with a payload that can be run.
 final class Admission: Sendable {
     private let draining = Atomic<Bool>(false)
+    private let slurm: SlurmBridge?
+
+    /// Without a bridge the ledger refuses what is for Slurm.
+    init(slurm: SlurmBridge?) { self.slurm = slurm }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
@@ -16,7 +20,7 @@ final class Admission: Sendable {
             throw OrchestratorError(
                 .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one")
         }
-        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) }
+        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) } else { try slurm?.validate(spec) }
     }
 }
 

@@ -26,9 +26,9 @@ struct Server {
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
-        let ledger = try Ledger.open(
-            Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
-            logger: logger)
+        var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
+        ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
+        let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runner = try Runner(
             configuration: RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs"),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
@@ -42,12 +42,17 @@ struct Server {
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
         metrics.follow(scheduler)
+        let slurm = try configuration.slurm.map { slurm throws(OrchestratorError) in
+            try SlurmBridge(
+                slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
+                serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        }
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
         let sink = SinkRunner(
             sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
             logger: logger)
 
-        let admission = Admission()
+        let admission = Admission(slurm: slurm)
         let service = OrchestratorService(
             ledger: ledger, metrics: metrics, version: Version.current, logger: logger,
             admit: { try admission.admit($0) })
@@ -68,14 +73,15 @@ struct Server {
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
                 health: {
-                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + credentials.health()
+                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + Self.health(slurm)
+                        + credentials.health()
                 },
                 submit: { spec in
                     try admission.admit(spec)
                     return try await ledger.submit(spec)
                 },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
-                queueCounts: { fileQueue.counts }),
+                queueCounts: { fileQueue.counts }, slurm: Self.gateway(slurm, ledger)),
             logger: logger
         ) { host, port in
             let http = ListenAddress(host: host, port: port).text
@@ -87,7 +93,10 @@ struct Server {
             LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
             SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
-            AdmissionService(admission: admission, health: health),
+        ]
+        if let slurm { services.append(SlurmService(bridge: slurm)) }
+        services += [
+            AdmissionService(admission: admission, health: health)
         ]
         if configuration.isDemo { services.append(DemoService(ledger: ledger, logger: logger)) }
         try await ServiceGroup(
@@ -134,6 +143,27 @@ struct Server {
             HealthCheck(
                 name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? "", isRequired: false),
         ]
+    }
+
+    /// Slurm being away holds up only what is for Slurm.
+    private static func health(_ slurm: SlurmBridge?) -> [HealthCheck] {
+        slurm.map { bridge in
+            let outage = bridge.outageReason
+            return [
+                HealthCheck(
+                    name: "slurm", isHealthy: outage == nil,
+                    detail: outage.map { "Slurm can't be reached: \($0)" } ?? "",
+                    isRequired: false)
+            ]
+        } ?? []
+    }
+
+    private static func gateway(_ slurm: SlurmBridge?, _ ledger: Ledger) -> SlurmDependencies? {
+        slurm.map { bridge in
+            SlurmDependencies(
+                submission: { await bridge.submission(of: $0, within: $1) },
+                job: { try await ledger.job(slurmJobID: $0) })
+        }
     }
 
     /// The group tells each service's start and stop at info.

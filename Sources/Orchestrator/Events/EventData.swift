@@ -36,6 +36,30 @@ enum EventData {
         return text.closed()
     }
 
+    /// Of slurm_job_submitted and slurm_job_started.
+    static func slurm(_ job: Job) -> [UInt8] { slurmHead(job).closed() }
+
+    /// Of slurm_job_completed, which comes whichever way the batch job ended.
+    static func slurmEnded(_ job: Job, _ outcome: AttemptOutcome) -> [UInt8] {
+        var text = slurmHead(job)
+        text.add("exit_code", outcome.exitCode)
+        text.add("signal", outcome.signal)
+        if let reason = outcome.failure { text.add("reason", reason.word) }
+        if let elapsed = job.slurm?.elapsedSeconds { text.add("elapsed_ms", Int64(elapsed * 1000)) }
+        return text.closed()
+    }
+
+    private static func slurmHead(_ job: Job) -> JSONText {
+        var text = head(job)
+        text.add("attempt", job.attempt)
+        text.add("slurm_job_id", job.slurmJobID)
+        text.add("name", job.slurm?.name ?? "")
+        text.add("state", job.slurm?.state ?? "")
+        text.add("restarts", job.slurm?.restarts ?? 0)
+        text.add("nodes", job.slurm?.nodes ?? "")
+        return text
+    }
+
     private static func head(_ job: Job) -> JSONText {
         var text = JSONText()
         text.add("task_id", job.id)

@@ -16,6 +16,11 @@ enum DoneFile {
         text += ", \"error\": \(job.error.isEmpty ? "null" : job.error.asJSON), \"result\": "
         bytes += Array(text.utf8)
         bytes += job.result.isEmpty ? Array("null".utf8) : job.result
+        if job.jobClass == .gpuSlurm {
+            var json = JSONWriter()
+            json.slurmStatus(job, withPayload: false)
+            bytes += Array(", \"slurm_job\": ".utf8) + json.bytes
+        }
         bytes += Array("}\n".utf8)
         return bytes
     }

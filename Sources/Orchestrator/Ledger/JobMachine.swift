@@ -9,7 +9,7 @@
 /// ```
 /// A command that comes too late (for an older attempt, or for a job that has ended) leaves the job unchanged and has no
 /// event: reports cross each other on their way, and terminal states are final. `submitted`, Slurm's waiting state, has
-/// its place between queued and running and no command yet.
+/// its place between queued and running; what moves a job there and on is in SlurmTransitions.
 enum JobMachine {
     enum Command: Sendable {
         /// Checked by `SubmissionRules`, with its id filled in.
@@ -19,6 +19,8 @@ enum JobMachine {
         /// The attempt provably never ran: no process was made.
         case release(attempt: UInt32)
         case cancel(reason: String, source: String)
+        /// What the Slurm bridge did or learnt; see SlurmTransitions.
+        case slurm(attempt: UInt32, SlurmReport)
     }
 
     struct Transition: Equatable {
@@ -43,6 +45,8 @@ enum JobMachine {
             return finish(job, attempt: attempt, outcome, now: now, jitter: jitter)
         case .release(let attempt): return release(job, attempt: attempt, now: now)
         case .cancel(let reason, let source): return cancel(job, reason: reason, source: source, now: now)
+        case .slurm(let attempt, let report):
+            return try slurm(job, attempt: attempt, report, now: now, jitter: jitter)
         }
     }
 
@@ -80,6 +84,13 @@ enum JobMachine {
         _ job: Job, attempt: UInt32, _ outcome: AttemptOutcome, now: Timestamp, jitter: Double
     ) -> Transition {
         guard job.state == .running, job.attempt == attempt else { return Transition(job: job, changed: false) }
+        return conclude(job, outcome, source: "runner", now: now, jitter: jitter)
+    }
+
+    /// The newest attempt is over: the end of the job, or its next attempt.
+    static func conclude(
+        _ job: Job, _ outcome: AttemptOutcome, source: String, now: Timestamp, jitter: Double
+    ) -> Transition {
         var job = job
         job.exitCode = outcome.exitCode
         job.signal = outcome.signal
@@ -88,19 +99,19 @@ enum JobMachine {
         job.result = outcome.result
         if job.cancelReason != nil { return cancelled(job, now: now) }
 
-        let ran = attempt - min(attempt, job.unstartedAttempts)
+        let ran = job.attempt - min(job.attempt, job.unstartedAttempts)
         if let reason = outcome.failure, job.spec.retry.retries(after: reason, attempts: ran) {
             let next = now.advanced(by: job.spec.retry.backoff(failures: ran, jitter: jitter))
             job.state = .queued
             job.notBefore = next
             let data = EventData.retrying(job, reason: reason.word, error: outcome.error, next: next)
-            return changed(job, .taskRetrying, data, source: "runner", now)
+            return changed(job, .taskRetrying, data, source: source, now)
         }
         job.finishedAt = now
         job.state = outcome.failure == nil ? .succeeded : .failed
         return outcome.failure == nil
-            ? changed(job, .taskCompleted, EventData.completed(job), source: "runner", now)
-            : changed(job, .taskFailed, EventData.failed(job), source: "runner", now)
+            ? changed(job, .taskCompleted, EventData.completed(job), source: source, now)
+            : changed(job, .taskFailed, EventData.failed(job), source: source, now)
     }
 
     private static func release(_ job: Job, attempt: UInt32, now: Timestamp) -> Transition {
@@ -119,8 +130,9 @@ enum JobMachine {
         var job = job
         job.cancelReason = reason
         job.cancelSource = source
-        // A running one is ended by whoever runs it, who sees the reason in the ledger's next batch.
-        guard job.state == .queued else { return Transition(job: job, changed: true) }
+        // A running one is ended by whoever runs it, who sees the reason in the ledger's next batch; so is one that is on
+        // its way to Slurm.
+        guard job.state == .queued, job.slurm?.isOpen != true else { return Transition(job: job, changed: true) }
         return cancelled(job, now: now)
     }
 
@@ -134,7 +146,7 @@ enum JobMachine {
         return changed(job, .taskCancelled, EventData.cancelled(job), source: job.cancelSource ?? "server", now)
     }
 
-    private static func changed(
+    static func changed(
         _ job: Job, _ type: EventType, _ data: [UInt8], source: String, _ now: Timestamp
     ) -> Transition {
         let event = Event(

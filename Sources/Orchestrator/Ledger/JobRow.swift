@@ -21,14 +21,14 @@ struct JobRow: Sendable {
         INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
             retry_on, source, labels, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
             not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, result)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+            last_sequence, result, slurm)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
-            last_sequence=?, result=?
+            last_sequence=?, result=?, slurm=?
         WHERE number=?
         """
 
@@ -81,6 +81,7 @@ struct JobRow: Sendable {
         row.bind(job.cancelSource)
         row.bind(job.lastSequence)
         if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
+        row.bind(job.slurm?.json)
     }
 
     static func text(labels: [String: String]) -> String {
@@ -97,11 +98,11 @@ struct JobRow: Sendable {
         failure_reason, error, slurm_job_id, cancel_reason, cancel_source, last_sequence
         """
     /// Without payload and result.
-    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result FROM jobs"
+    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, slurm FROM jobs"
     static let selectSQL = """
         SELECT \(columns),
             coalesce(payload, (SELECT payload FROM large_payloads WHERE large_payloads.number = jobs.number)) AS payload,
-            coalesce(result, x'') AS result
+            coalesce(result, x'') AS result, slurm
         FROM jobs
         """
 
@@ -145,11 +146,19 @@ struct JobRow: Sendable {
         job.cancelSource = row[24]
         job.lastSequence = UInt64(bitPattern: row[25] as Int64)
         job.result = Self.bytes(row[27])
+        job.slurm = try (row[28] as String?).map { try SlurmFacts(json: $0) }
         self.number = UInt64(bitPattern: row[0] as Int64)
         self.job = job
     }
 
     private static func bytes(_ data: Data?) -> [UInt8] { data.map { [UInt8]($0) } ?? [] }
+
+    /// The id of the newest job with this batch job.
+    static func find(slurmJobID: String, in database: Database) throws -> String? {
+        try String.fetchOne(
+            database, sql: "SELECT id FROM jobs WHERE slurm_job_id = ? ORDER BY number DESC LIMIT 1",
+            arguments: [slurmJobID])
+    }
 
     static func find(_ id: String, in database: Database) throws -> JobRow? {
         let statement = try database.cachedStatement(sql: selectSQL + " WHERE id = ?")

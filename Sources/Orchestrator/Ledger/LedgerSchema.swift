@@ -58,6 +58,16 @@ enum LedgerSchema {
                     CREATE TABLE totals (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
                     """)
         }
+        migrator.registerMigration("slurm: the facts of batch jobs, the ledger's identity") { database in
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN slurm TEXT;
+                    CREATE INDEX jobs_by_slurm_job ON jobs (slurm_job_id) WHERE slurm_job_id IS NOT NULL;
+                    -- Names of batch jobs carry it, so that two servers on one cluster keep apart.
+                    CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+                    INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+                    """)
+        }
         return migrator
     }
 }

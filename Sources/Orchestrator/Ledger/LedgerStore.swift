@@ -57,6 +57,7 @@ struct LedgerStore {
         var oldestSequence: UInt64
         var lastSequence: UInt64
         var cursors: [String: UInt64]
+        var identity: String
     }
 
     /// Open jobs, the newest ended ones (in the order in which they are to be forgotten) and the newest events.
@@ -81,13 +82,15 @@ struct LedgerStore {
                 }
                 let oldest = try Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events")
                 let last = try Int64.fetchOne(database, sql: "SELECT max(sequence) FROM events")
+                let identity = try String.fetchOne(database, sql: "SELECT id FROM identity")
                 return Start(
                     jobs: jobs.sorted {
                         ($0.job.finishedAt ?? $0.job.submittedAt) < ($1.job.finishedAt ?? $1.job.submittedAt)
                     },
                     totals: totals,
                     newestEvents: try events.reversed().map { try EventRow.event($0) },
-                    oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors)
+                    oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
+                    identity: identity ?? "")
             }
         } catch let error as OrchestratorError {
             throw error
