@@ -18,11 +18,21 @@ struct EndMarker: Sendable, Equatable {
     /// SIGTERM came first: somebody ended it, and Slurm knows who and why.
     var wasTerminated: Bool
 
-    /// Whether it tells how the job ended without another word of Slurm's. A SIGKILL may have been for the memory.
+    /// Whether it tells how the job ended without another word of Slurm's. A SIGKILL may have been for the memory; a
+    /// shell says 137 of a command that got one.
     var isConclusive: Bool {
         if wasTerminated { return false }
-        if case .signalled(let signal) = end { return signal != 9 }
-        return true
+        switch end {
+        case .signalled(let signal): return signal != 9
+        case .exited(let code): return code != 137
+        case .notStarted: return true
+        }
+    }
+
+    /// Whether a job's standard error has the line with which Slurm ends it, as in
+    /// `slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT 2026-11-23T21:10:35 DUE TO TIME LIMIT ***`.
+    static func isNotice(_ standardError: [UInt8], slurmJobID: String) -> Bool {
+        String(decoding: standardError, as: UTF8.self).contains("error: *** JOB \(slurmJobID) ON ")
     }
 
     /// nil when the text is not a whole marker.

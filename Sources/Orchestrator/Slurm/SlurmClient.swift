@@ -91,10 +91,6 @@ struct SlurmClient: Sendable {
         await run("scancel", programs.scancel, [id], environment: environment).map { _ in }
     }
 
-    func requeue(id: String) async -> SlurmAnswer<Void> {
-        await run("scontrol", programs.scontrol, ["requeue", id], environment: environment).map { _ in }
-    }
-
     private static let noAccounting = "no accounting"
 
     private var asking: [String: String] { environment.merging(["SLURM_TIME_FORMAT": "%s"]) { _, new in new } }

@@ -130,7 +130,14 @@ struct SlurmFiles: Sendable {
     }
 
     func endMarker(_ directory: AttemptDirectory) -> EndMarker? {
-        (try? WholeFile.read(directory.exit, limit: 65_536)).flatMap { EndMarker(parsing: $0) }
+        let text = try? WholeFile.read(directory.exit, limit: 65_536)
+        guard var marker = text.flatMap({ EndMarker(parsing: $0) }) else { return nil }
+        // The signal may have reached the command and not yet its wrapper. Slurm's notice in the output came before both.
+        if !marker.wasTerminated {
+            let errors = (try? WholeFile.read(directory.standardError, from: -(16 << 10), limit: 16 << 10)) ?? []
+            marker.wasTerminated = EndMarker.isNotice(errors, slurmJobID: marker.slurmJobID)
+        }
+        return marker
     }
 
     /// What the command left: its result, and the last line of its standard error.
