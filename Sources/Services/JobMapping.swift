@@ -5,31 +5,33 @@ import Protocol
 
 extension JobSpec {
     /// What a submission asks for, once what this server cannot do has been refused.
-    init(_ request: Wire.SubmitJobRequest, field prefix: String = "") throws(OrchestratorError) {
+    init(
+        _ request: Wire.SubmitJobRequest, field prefix: String = "", traceParent: String? = nil
+    ) throws(OrchestratorError) {
         // The file queue takes a task without a class as cpu_short; the RPC is no stricter.
         let classNumber = request.jobClass == .unspecified ? JobClass.cpuShort.rawValue : request.jobClass.rawValue
         guard let jobClass = JobClass(rawValue: classNumber) else {
             throw .invalidArgument(
                 "\(prefix)job_class", "\(prefix)job_class: \(classNumber) is not a JobClass; send 1 to 4")
         }
-        guard request.dependsOn.isEmpty else {
-            throw .unsupported("\(prefix)depends_on", "submit the job once its parents have succeeded")
-        }
-        if let resources = request.resources, resources != Wire.Resources() {
+        let resources = Resources(request.resources ?? .init())
+        // Slurm enforces what its jobs ask for.
+        if resources != .unspecified, jobClass.isLocal {
             throw .unsupported("\(prefix)resources", "leave it out; no limits are enforced per job")
         }
         self.init(
             id: request.jobID, jobClass: jobClass,
             payload: request.payload.isEmpty ? Array("{}".utf8) : request.payload,
             priority: request.priority, labels: request.labels,
-            timeout: try Self.timeout(request.timeout, field: "\(prefix)timeout"),
+            timeout: try Self.limit(request.timeout, field: "\(prefix)timeout"),
+            deadline: try Self.limit(request.deadline, field: "\(prefix)deadline"),
             retry: try request.retry.map { retry throws(OrchestratorError) in try RetryPolicy(retry, field: prefix) }
                 ?? .none,
-            source: .rpc)
+            dependsOn: request.dependsOn, resources: resources, source: .rpc, traceParent: traceParent)
     }
 
-    /// Absent and 0 are the class's default.
-    private static func timeout(
+    /// Absent and 0 are the default: the class's timeout, no deadline.
+    private static func limit(
         _ duration: Wire.Duration?, field: String
     ) throws(OrchestratorError) -> Swift.Duration? {
         guard let duration, duration != Wire.Duration() else { return nil }
@@ -44,6 +46,14 @@ extension JobSpec {
         } catch {
             throw .invalidArgument(error.field, error.description)
         }
+    }
+}
+
+extension Resources {
+    init(_ resources: Wire.Resources) {
+        self.init(
+            cpus: resources.cpus, memoryBytes: resources.memoryBytes, gpus: resources.gpus,
+            processes: resources.processes)
     }
 }
 
@@ -64,6 +74,7 @@ extension RetryPolicy {
 extension OrchestratorError {
     fileprivate static func unsupported(_ field: String, _ remedy: String) -> OrchestratorError {
         OrchestratorError(.unimplemented, "\(field): not supported by this version of the server; \(remedy)")
+            .because(.fieldNotSupported, ["field": field])
     }
 }
 
@@ -75,7 +86,7 @@ extension Wire.Job {
             finishedAt: job.finishedAt.map { .init($0) }, exitCode: job.exitCode, signal: job.signal,
             failureReason: .init(rawValue: job.failureReason?.rawValue ?? 0), error: job.error, result: job.result,
             slurmJobID: job.slurmJobID, payload: job.spec.payload, labels: job.spec.labels, priority: job.spec.priority,
-            lastSequence: job.lastSequence)
+            lastSequence: job.lastSequence, dependsOn: job.spec.dependsOn, deadline: job.deadline.map { .init($0) })
     }
 }
 

@@ -13,6 +13,7 @@ public struct OrchestratorService: Sendable {
     public static let mostJobIDs = 1_000
 
     private let ledger: Ledger
+    private let logs: JobLogs
     private let metrics: OrchestratorMetrics
     private let version: String
     private let logger: Logger
@@ -21,10 +22,11 @@ public struct OrchestratorService: Sendable {
     private let startedAt = ContinuousClock.now
 
     public init(
-        ledger: Ledger, metrics: OrchestratorMetrics, version: String, logger: Logger,
+        ledger: Ledger, logs: JobLogs, metrics: OrchestratorMetrics, version: String, logger: Logger,
         admit: @escaping @Sendable (JobSpec) throws -> Void
     ) {
         self.ledger = ledger
+        self.logs = logs
         self.metrics = metrics
         self.version = version
         self.logger = logger
@@ -33,11 +35,11 @@ public struct OrchestratorService: Sendable {
 
     public var methods: [RPCMethod] {
         [
-            .unary("/\(Self.name)/SubmitJob") { (request: Wire.SubmitJobRequest, _) in
-                try await Status.mapping { try await submit(request) }
+            .unary("/\(Self.name)/SubmitJob") { (request: Wire.SubmitJobRequest, context) in
+                try await Status.mapping { try await submit(request, context) }
             },
-            .unary("/\(Self.name)/SubmitJobs") { (request: Wire.SubmitJobsRequest, _) in
-                try await Status.mapping { try await submit(request) }
+            .unary("/\(Self.name)/SubmitJobs") { (request: Wire.SubmitJobsRequest, context) in
+                try await Status.mapping { try await submit(request, context) }
             },
             .unary("/\(Self.name)/GetStatus", immediate: immediateStatus) { (request: Wire.GetStatusRequest, _) in
                 try await Status.mapping {
@@ -54,6 +56,9 @@ public struct OrchestratorService: Sendable {
             .serverStream("/\(Self.name)/StreamEvents") { (request: Wire.StreamEventsRequest, _) in
                 try await Status.mapping { try await stream(request) }
             },
+            .serverStream("/\(Self.name)/StreamLogs") { (request: Wire.StreamLogsRequest, _) in
+                try await Status.mapping { try await stream(request) }
+            },
             .unary("/\(Self.name)/GetMetrics") { (_: Wire.GetMetricsRequest, _) in snapshot() },
         ]
     }
@@ -65,23 +70,28 @@ public struct OrchestratorService: Sendable {
 
     // MARK: Jobs
 
-    private func submit(_ request: Wire.SubmitJobRequest) async throws -> Wire.SubmitJobResponse {
-        let spec = try JobSpec(request)
+    private func submit(
+        _ request: Wire.SubmitJobRequest, _ context: CallContext
+    ) async throws -> Wire.SubmitJobResponse {
+        let spec = try JobSpec(request, traceParent: context.traceParent)
         try admit(spec)
         let submission = try await ledger.submit(spec)
         return Wire.SubmitJobResponse(job: Wire.Job(submission.job), alreadyExisted: submission.alreadyExisted)
     }
 
-    private func submit(_ request: Wire.SubmitJobsRequest) async throws -> Wire.SubmitJobsResponse {
+    private func submit(
+        _ request: Wire.SubmitJobsRequest, _ context: CallContext
+    ) async throws -> Wire.SubmitJobsResponse {
         guard request.jobs.count <= Self.largestBatch else {
             throw OrchestratorError.invalidArgument(
                 "jobs", "jobs: \(request.jobs.count) in one call; send at most \(Self.largestBatch)")
         }
+        let traceParent = context.traceParent
         var results = [Wire.SubmitJobResult](repeating: .init(), count: request.jobs.count)
         var accepted: [(index: Int, spec: JobSpec)] = []
         for (index, job) in request.jobs.enumerated() {
             do {
-                let spec = try JobSpec(job, field: "jobs[\(index)].")
+                let spec = try JobSpec(job, field: "jobs[\(index)].", traceParent: traceParent)
                 try admit(spec)
                 accepted.append((index, spec))
             } catch let error as OrchestratorError {
@@ -187,6 +197,25 @@ public struct OrchestratorService: Sendable {
         return EventSource(reader: reader, log: ledger.events, logger: logger) { [metrics] in
             metrics.streamSubscribers.add(-1)
         }
+    }
+
+    // MARK: Output
+
+    private func stream(_ request: Wire.StreamLogsRequest) async throws -> any PullSource {
+        let stream: Orchestrator.LogStream? =
+            switch request.stream {
+            case .unspecified: nil
+            case .stdout: .stdout
+            case .stderr: .stderr
+            default:
+                throw OrchestratorError.invalidArgument(
+                    "stream", "stream: \(request.stream.rawValue) is not a LogStream; send 0 for both, 1 or 2")
+            }
+        let cursor = try await logs.open(
+            LogRequest(
+                jobID: try Self.required(request.jobID), stream: stream, offset: request.offset,
+                follows: request.follow, attempt: request.attempt))
+        return LogSource(cursor: cursor, logger: logger)
     }
 
     // MARK: Metrics

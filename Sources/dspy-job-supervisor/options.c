@@ -20,6 +20,7 @@ static void usage(FILE *to) {
           "  --grace-ms N      from SIGTERM to SIGKILL, in milliseconds (default 5000)\n"
           "  --stdout-cap N    bytes of standard output to keep (default 16777216)\n"
           "  --stderr-cap N    bytes of standard error to keep (default 16777216)\n"
+          "  --open-files N    the command's soft limit of open files (default: the supervisor's own)\n"
           "  --help            this text\n"
           "\n"
           "DIR/exit holds one key=value a line, the last being end=1. Exit status: 0 when the record was\n"
@@ -79,6 +80,8 @@ enum parsed options_parse(int argc, char **argv, struct options *options) {
             valid = number(name, value, INT64_MAX, &options->stdout_cap);
         } else if (strcmp(name, "--stderr-cap") == 0) {
             valid = number(name, value, INT64_MAX, &options->stderr_cap);
+        } else if (strcmp(name, "--open-files") == 0) {
+            valid = number(name, value, INT64_MAX, &options->open_files);
         } else {
             fprintf(stderr, "dspy-job-supervisor: unknown option \"%s\"; see --help\n", name);
             valid = false;

@@ -18,7 +18,9 @@ final class Admission: Sendable {
     func admit(_ spec: JobSpec) throws(OrchestratorError) {
         guard !isDraining else {
             throw OrchestratorError(
-                .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one")
+                .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one"
+            )
+            .because(.serverStopping)
         }
         if spec.jobClass.isLocal { try PayloadCommand.validate(spec) } else { try slurm?.validate(spec) }
     }

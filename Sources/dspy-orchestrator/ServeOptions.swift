@@ -3,6 +3,7 @@ import Credentials
 import Foundation
 import Logging
 import Orchestrator
+import RPCServer
 
 /// The flags of `serve`. Each has an environment variable; the flag beats it.
 struct ServeOptions: ParsableArguments {
@@ -164,6 +165,15 @@ struct ServeOptions: ParsableArguments {
             "true allows to listen beyond loopback without encryption and tokens, where anybody who reaches the port can run commands here. (env: ORCHESTRATOR_INSECURE; default: false)"
     )
     var insecure: String?
+
+    @Option(
+        help:
+            "Files and connections open at once; jobs start with the limit that was. (env: ORCHESTRATOR_MAX_OPEN_FILES; default: as many as this process is allowed)"
+    )
+    var maxOpenFiles: String?
+
+    @OptionGroup(title: "Limits of gRPC")
+    var rpcLimits: RPCLimitOptions
 }
 
 /// What `serve` was told, checked.
@@ -186,6 +196,10 @@ struct ServeConfiguration {
     var tokens: CredentialFile?
     var opensProbes: Bool
     var opensMetrics: Bool
+    var rpcLimits: ServerLimits
+    var rpcPolicy: CallPolicy
+    /// nil is as many as the process is allowed.
+    var maxOpenFiles: UInt64?
     /// nil is no bridge.
     var slurm: SlurmConfiguration?
 
@@ -265,6 +279,11 @@ struct ServeConfiguration {
         opensMetrics = try setting(
             "open-metrics", "ORCHESTRATOR_OPEN_METRICS", options.openMetrics, "true or false", http.isLoopback,
             Parse.boolean)
+        rpcLimits = try ServerLimits(options.rpcLimits, environment: environment)
+        rpcPolicy = try CallPolicy(options.rpcLimits, environment: environment)
+        maxOpenFiles = try setting(
+            "max-open-files", "ORCHESTRATOR_MAX_OPEN_FILES", options.maxOpenFiles, "a number from 64 to 1073741816", nil
+        ) { Parse.count(64...1_073_741_816)($0).map { UInt64($0) } }
         if try setting("slurm", "ORCHESTRATOR_SLURM", options.slurm, "true or false", false, Parse.boolean) {
             var slurm = SlurmConfiguration(
                 jobsDirectory: try setting(

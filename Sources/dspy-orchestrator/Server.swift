@@ -23,6 +23,10 @@ struct Server {
 
     func run() async throws {
         let startedAt = ContinuousClock.now
+        let openFiles = try OpenFiles.raise(to: configuration.maxOpenFiles)
+        if let shortage = OpenFiles.shortage(openFiles, connections: configuration.rpcLimits.maxConnections) {
+            logger.warning("\(shortage)")
+        }
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
@@ -30,7 +34,8 @@ struct Server {
         ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs"),
+            configuration: RunnerConfiguration(
+                jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
@@ -47,6 +52,16 @@ struct Server {
                 slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
                 serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         }
+        let logs = JobLogs(ledger: ledger) { id, attempt in
+            // One that left the memory may have been either's; both keep to their own directories.
+            if let slurm, ledger.cachedJob(id)?.jobClass ?? .gpuSlurm == .gpuSlurm {
+                let directory = try slurm.directory(jobID: id, attempt: attempt)
+                if directory.exists { return directory }
+            }
+            return try runner.directory(jobID: id, attempt: attempt)
+        }
+        let activity = RecentActivity()
+        activity.follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
         let sink = SinkRunner(
             sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
@@ -54,7 +69,7 @@ struct Server {
 
         let admission = Admission(slurm: slurm)
         let service = OrchestratorService(
-            ledger: ledger, metrics: metrics, version: Version.current, logger: logger,
+            ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             admit: { try admission.admit($0) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
@@ -66,6 +81,13 @@ struct Server {
         _ = ledger.events.addWaker { rpc.wakeStreams() }
 
         metrics.registry.collector { credentials.metrics() }
+        metrics.registry.collector {
+            [
+                MetricFamily(
+                    name: "orchestrator_log_followers", help: "Readers that follow a job's output now.", kind: .gauge,
+                    value: Double(logs.followers))
+            ]
+        }
 
         let gateway = GatewayServer(
             configuration: gatewayConfiguration(credentials),
@@ -81,7 +103,13 @@ struct Server {
                     return try await ledger.submit(spec)
                 },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
-                queueCounts: { fileQueue.counts }, slurm: Self.gateway(slurm, ledger)),
+                queueCounts: { fileQueue.counts },
+                follow: { try await ledger.follow($0, encoding: $1) }, logs: logs,
+                overview: {
+                    Overview(
+                        lastSequence: ledger.events.lastSequence, totals: ledger.totals,
+                        classes: metrics.classStats(), activity: activity.recent(at: .now()))
+                }, slurm: Self.gateway(slurm, ledger)),
             logger: logger
         ) { host, port in
             let http = ListenAddress(host: host, port: port).text
@@ -106,13 +134,16 @@ struct Server {
 
     private func listen(_ methods: [RPCMethod], _ credentials: ServerCredentials) async throws -> RPCServer {
         var rpc = RPCServer.Configuration(
-            host: configuration.rpc.host, port: configuration.rpc.port, loops: configuration.rpcThreads)
+            host: configuration.rpc.host, port: configuration.rpc.port, limits: configuration.rpcLimits,
+            loops: configuration.rpcThreads)
+        rpc.policy = configuration.rpcPolicy
         if let tls = credentials.tls { rpc.tls = { tls.value.rpc } }
         // First, so that it also logs what is refused after it.
         if configuration.logsCalls { rpc.policy.interceptors.append(AccessLog(logger: logger)) }
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
-                AuthenticationInterceptor(authenticator: authenticator, role: MethodRoles.role(for:)))
+                AuthenticationInterceptor(
+                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)

@@ -56,7 +56,7 @@ final class FileQueueInbox: Sendable {
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now,
+        now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void
     ) {

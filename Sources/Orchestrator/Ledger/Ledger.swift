@@ -13,8 +13,8 @@ public final class Ledger: Sendable {
     /// What happened, in order.
     public let events: EventLog
 
-    /// Of this ledger, made with it: 16 hexadecimal digits that no other one has.
-    public let identity: String
+    /// Of this ledger, in the names of its batch jobs: 16 hexadecimal digits that no other one has.
+    public let slurmIdentity: String
 
     private let configuration: Configuration
     private let database: DatabasePool
@@ -26,6 +26,7 @@ public final class Ledger: Sendable {
     private let now: @Sendable () -> Timestamp
     private let cursors: Mutex<[String: UInt64]>
     private let end = Completion()
+    private let lock: DirectoryLock
 
     // MARK: Opening and closing
 
@@ -56,7 +57,8 @@ public final class Ledger: Sendable {
         self.encoders = encoders
         self.now = now
         database = store.database
-        identity = start.identity
+        slurmIdentity = start.slurmIdentity
+        self.lock = lock
         rules = SubmissionRules(
             maxPayloadBytes: configuration.maxPayloadBytes, acceptsSlurm: configuration.acceptsSlurm)
         index = JobIndex(recentJobs: configuration.recentJobs)
@@ -70,11 +72,17 @@ public final class Ledger: Sendable {
 
         let writer = LedgerWriter(
             database: store.database, path: store.path, index: index, events: events, queue: queue,
-            observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now,
-            lastSequence: start.lastSequence, totals: start.totals)
-        let thread = Thread { [end, database] in
+            observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now, start: start)
+        let thread = Thread { [end, database, observers] in
             var writer = writer
             writer.run()
+            if let failure = writer.end {
+                // Left as it is, and locked, until the process is gone: what the disk holds is for the next start to
+                // find out.
+                observers.end.withLock { $0 = failure }
+                end.complete()
+                return
+            }
             do {
                 try LedgerStore.close(database)
             } catch {
@@ -98,6 +106,15 @@ public final class Ledger: Sendable {
         await end.wait()
     }
 
+    /// Returns when the ledger is closed.
+    ///
+    /// - Throws: `unavailable` when it ended by itself, because the disk failed or the database is damaged: nothing is
+    ///   written any more, and the process should end. What was acknowledged is there at the next start.
+    public func untilClosed() async throws(OrchestratorError) {
+        await end.wait()
+        if let failure = observers.end.withLock({ $0 }) { throw failure }
+    }
+
     // MARK: Changing
 
     /// Accepts a job durably. The same id with the same content (all but the source) answers with the job that is there.
@@ -111,26 +128,40 @@ public final class Ledger: Sendable {
         }
     }
 
-    /// Many in one transaction, each with its own verdict, in their order.
+    /// Many in one transaction, each with its own verdict, in their order. They may depend on each other, in any order.
     public func submit(_ specs: [JobSpec]) async -> [Result<Submission, OrchestratorError>] {
-        let prepared = specs.map { spec in
-            Result { () throws(OrchestratorError) in try self.prepared(spec) }
+        let order = DependencyOrder(specs)
+        var verdicts = specs.map { _ in Result<Submission, OrchestratorError>.failure(error(for: .closed)) }
+        for (position, circle) in order.circles { verdicts[position] = .failure(.dependencyCircle(circle)) }
+        var refused = Set(order.circles.keys.map { specs[$0].id })
+        var valid: [JobSpec] = []
+        var positions: [Int] = []
+        for position in order.order {
+            do throws(OrchestratorError) {
+                let spec = try prepared(specs[position])
+                if let parent = spec.dependsOn.first(where: refused.contains) { throw .refusedParent(parent) }
+                valid.append(spec)
+                positions.append(position)
+            } catch {
+                verdicts[position] = .failure(error)
+                if !specs[position].id.isEmpty { refused.insert(specs[position].id) }
+            }
         }
-        let valid = prepared.compactMap { try? $0.get() }
-        if valid.isEmpty { return prepared.map { $0.flatMap { _ in .failure(error(for: .closed)) } } }
+        if valid.isEmpty { return verdicts }
         let results = await withCheckedContinuation { caller in
             if let refusal = queue.push(.submitMany(valid, caller)) {
                 caller.resume(returning: valid.map { _ in .failure(error(for: refusal)) })
             }
         }
-        var verdicts = results.makeIterator()
-        return prepared.map { $0.flatMap { _ in verdicts.next() ?? .failure(error(for: .closed)) } }
+        for (position, result) in zip(positions, results) { verdicts[position] = result }
+        return verdicts
     }
 
     /// A queued job's next attempt begins: queued → running, `attempt` one higher. Whether its `notBefore` has come is
     /// the scheduler's affair.
     ///
-    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), `notFound`.
+    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), waits for others or
+    ///   is past its deadline; `notFound`.
     public func start(_ id: String) async throws -> Job { try await change(id, .start) }
 
     /// An attempt ended: the job succeeds, fails, goes back into the queue for a retry, or is cancelled when somebody
@@ -147,8 +178,8 @@ public final class Ledger: Sendable {
         try await change(id, .release(attempt: attempt))
     }
 
-    /// Asks a job to end. A queued one is cancelled at once; a running one gets its `cancelReason`, which its runner sees
-    /// through `observe`; an ended one stays as it is.
+    /// Asks a job to end. A queued one, whatever it waits for, is cancelled at once; a running one gets its
+    /// `cancelReason`, which its runner sees through `observe`; an ended one stays as it is.
     ///
     /// - Parameters:
     ///   - reason: for people, at most 1024 bytes.
@@ -178,6 +209,9 @@ public final class Ledger: Sendable {
 
     public func cursor(_ name: String) -> UInt64? { cursors.withLock { $0[name] } }
 
+    /// Has what is due by the clock looked at now, for a clock that a test sets.
+    func nudge() { queue.nudge() }
+
     private func prepared(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
         var spec = try rules.checked(spec)
         if spec.id.isEmpty { spec.id = JobID.make(at: now()) }
@@ -192,11 +226,13 @@ public final class Ledger: Sendable {
 
     private func error(for refusal: CommandQueue.Refusal) -> OrchestratorError {
         switch refusal {
-        case .closed: OrchestratorError(.unavailable, "the server is stopping; retry when it is back")
+        case .closed:
+            OrchestratorError(.unavailable, "the server is stopping; retry when it is back").because(.serverStopping)
         case .full:
             OrchestratorError(
                 .resourceExhausted(retryAfter: .seconds(1)),
-                "\(configuration.commandQueueLimit) submissions wait for the disk already; retry in a second")
+                "\(configuration.commandQueueLimit) submissions wait for the disk already; retry in a second"
+            ).because(.tooManySubmissions, ["limit": "\(configuration.commandQueueLimit)"])
         }
     }
 
@@ -258,7 +294,8 @@ public final class Ledger: Sendable {
         do {
             return try await database.read(body)
         } catch let error as DatabaseError {
-            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error); retry")
+            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error.line); retry").because(
+                .ledgerUnavailable)
         }
     }
 
@@ -279,9 +316,22 @@ public final class Ledger: Sendable {
     public func makeReader(
         after: UInt64, filter: EventFilter = .all, fromNow: Bool = false, endWhenDone: Bool = false
     ) async throws -> sending EventReader {
+        let subscription = try await subscription(
+            EventRequest(after: after, filter: filter, fromNow: fromNow, endWhenDone: endWhenDone))
+        return EventReader(
+            log: events, after: subscription.after, filter: subscription.filter, awaiting: subscription.awaited)
+    }
+
+    /// The same for a subscriber with an encoding of its own.
+    public func follow(_ request: EventRequest, encoding: EventFollower.Encoding) async throws -> EventFollower {
+        EventFollower(log: events, try await subscription(request), encoding: encoding)
+    }
+
+    private func subscription(_ request: EventRequest) async throws -> EventSubscription {
+        let (after, filter) = (request.after, request.filter)
         // Before the jobs: one that is open now, whatever this says, has its terminal event after it.
         let last = events.lastSequence
-        if fromNow, after != 0 {
+        if request.fromNow, after != 0 {
             throw OrchestratorError.invalidArgument(
                 "after_sequence", "after_sequence of \(after) with from_now: give one of the two")
         }
@@ -290,7 +340,7 @@ public final class Ledger: Sendable {
                 "job_ids",
                 "job_ids has \(filter.jobIDs.count) ids: at most 1000 are allowed; filter on your side instead")
         }
-        if endWhenDone, filter.jobIDs.isEmpty {
+        if request.endWhenDone, filter.jobIDs.isEmpty {
             throw OrchestratorError.invalidArgument(
                 "end_when_done", "end_when_done needs job_ids: name the jobs whose end is awaited")
         }
@@ -298,14 +348,15 @@ public final class Ledger: Sendable {
             throw OrchestratorError(
                 .outOfRange(oldest: events.oldestSequence),
                 "after_sequence \(after) is ahead of the newest event, \(last): it is from another ledger; start again "
-                    + "from 0")
+                    + "from 0"
+            ).because(.cursorAhead, ["newest_sequence": "\(last)"])
         }
         if after > 0, after < events.oldestSequence - 1 {
             throw OrchestratorError.noLongerKept(after: after, oldest: events.oldestSequence)
         }
-        let cursor = fromNow ? last : after
+        let cursor = request.fromNow ? last : after
         var awaited: Set<String>?
-        if endWhenDone {
+        if request.endWhenDone {
             var ahead: Set<String> = []
             for id in filter.jobIDs.sorted() {
                 let job = try await job(id)
@@ -314,6 +365,6 @@ public final class Ledger: Sendable {
             }
             awaited = ahead
         }
-        return EventReader(log: events, after: cursor, filter: filter, awaiting: awaited)
+        return EventSubscription(after: cursor, filter: filter, awaited: awaited)
     }
 }

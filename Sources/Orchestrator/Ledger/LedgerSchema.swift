@@ -58,14 +58,38 @@ enum LedgerSchema {
                     CREATE TABLE totals (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
                     """)
         }
-        migrator.registerMigration("slurm: the facts of batch jobs, the ledger's identity") { database in
+        migrator.registerMigration("jobs know their trace") { database in
+            try database.execute(sql: "ALTER TABLE jobs ADD COLUMN trace_parent TEXT")
+        }
+        migrator.registerMigration("2: dependencies, deadlines, resources") { database in
+            // `depends_on` is the ids, with spaces between, which no id contains.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN depends_on TEXT;
+                    ALTER TABLE jobs ADD COLUMN deadline_ns INTEGER;
+                    ALTER TABLE jobs ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE jobs ADD COLUMN cpus REAL;
+                    ALTER TABLE jobs ADD COLUMN memory_bytes INTEGER;
+                    ALTER TABLE jobs ADD COLUMN gpus INTEGER;
+                    ALTER TABLE jobs ADD COLUMN processes INTEGER;
+                    """)
+        }
+        migrator.registerMigration("3: identity") { database in
+            // What page tokens are keyed with, so that one of another ledger is not taken for one of this.
+            try database.execute(
+                sql: """
+                    CREATE TABLE identity (key BLOB NOT NULL) STRICT;
+                    INSERT INTO identity (key) VALUES (randomblob(16));
+                    """)
+        }
+        migrator.registerMigration("4: batch jobs") { database in
+            // The identity is in the names of batch jobs, so that two servers on one cluster keep apart.
             try database.execute(
                 sql: """
                     ALTER TABLE jobs ADD COLUMN slurm TEXT;
                     CREATE INDEX jobs_by_slurm_job ON jobs (slurm_job_id) WHERE slurm_job_id IS NOT NULL;
-                    -- Names of batch jobs carry it, so that two servers on one cluster keep apart.
-                    CREATE TABLE identity (id TEXT NOT NULL) STRICT;
-                    INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+                    CREATE TABLE slurm_identity (id TEXT NOT NULL) STRICT;
+                    INSERT INTO slurm_identity (id) VALUES (lower(hex(randomblob(8))));
                     """)
         }
         return migrator

@@ -14,11 +14,25 @@ struct LedgerStore {
         } catch let error as OrchestratorError {
             throw error
         } catch {
-            throw OrchestratorError(
-                .failedPrecondition,
-                "the ledger \(path) can't be opened: \(error); restore it from a backup, or move it away to start empty"
-            )
+            throw Self.unusable(path, error)
         }
+    }
+
+    /// One line with the way out.
+    private static func unusable(_ path: String, _ error: any Error) -> OrchestratorError {
+        let why = (error as? DatabaseError)?.line ?? "\(error)"
+        let what: String
+        switch (error as? DatabaseError)?.resultCode {
+        case .SQLITE_IOERR, .SQLITE_FULL, .SQLITE_READONLY, .SQLITE_CANTOPEN:
+            what = "can't be read or written: \(why); check the disk and its room, then start again"
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+            what =
+                "is damaged: \(why); restore it from a backup, or save what can be read with `sqlite3 \(path) .recover "
+                + "| sqlite3 recovered.sqlite`, or move it away, with its -wal and -shm, to start empty"
+        default:
+            what = "can't be opened: \(why); restore it from a backup, or move it away to start empty"
+        }
+        return OrchestratorError(.failedPrecondition, "the ledger \(path) \(what)")
     }
 
     private static func open(_ path: String, _ configuration: Ledger.Configuration) throws -> DatabasePool {
@@ -27,6 +41,9 @@ struct LedgerStore {
         options.maximumReaderCount = 4
         options.busyMode = .timeout(5)
         let database = try DatabasePool(path: path, configuration: options)
+        // After a failed fsync the last server stopped, and what this one reads from the write-ahead log may be in the
+        // page cache only. Copied into the database and synced it is on the disk, or this fails.
+        try database.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
 
         let migrator = LedgerSchema.migrator
         if try database.read({ try migrator.hasBeenSuperseded($0) }) {
@@ -57,18 +74,20 @@ struct LedgerStore {
         var oldestSequence: UInt64
         var lastSequence: UInt64
         var cursors: [String: UInt64]
-        var identity: String
+        var followUps: FollowUps
+        var slurmIdentity: String
     }
 
     /// Open jobs, the newest ended ones (in the order in which they are to be forgotten) and the newest events.
     func start(_ configuration: Ledger.Configuration) throws(OrchestratorError) -> Start {
         do {
             return try database.read { database in
-                let open = try Row.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
-                let ended = try Row.fetchAll(
+                var open = try JobRow.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
+                let followUps = try Self.followUps(&open, in: database)
+                let ended = try JobRow.fetchAll(
                     database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY number DESC LIMIT ?",
                     arguments: [configuration.recentJobs])
-                let jobs = try (open + ended).map { try JobRow($0) }
+                let jobs = open + ended
                 let events = try Row.fetchAll(
                     database, sql: EventRow.selectSQL + " ORDER BY sequence DESC LIMIT ?",
                     arguments: [configuration.recoveredEvents])
@@ -82,7 +101,7 @@ struct LedgerStore {
                 }
                 let oldest = try Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events")
                 let last = try Int64.fetchOne(database, sql: "SELECT max(sequence) FROM events")
-                let identity = try String.fetchOne(database, sql: "SELECT id FROM identity")
+                let slurmIdentity = try String.fetchOne(database, sql: "SELECT id FROM slurm_identity")
                 return Start(
                     jobs: jobs.sorted {
                         ($0.job.finishedAt ?? $0.job.submittedAt) < ($1.job.finishedAt ?? $1.job.submittedAt)
@@ -90,15 +109,34 @@ struct LedgerStore {
                     totals: totals,
                     newestEvents: try events.reversed().map { try EventRow.event($0) },
                     oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
-                    identity: identity ?? "")
+                    followUps: followUps, slurmIdentity: slurmIdentity ?? "")
             }
         } catch let error as OrchestratorError {
             throw error
         } catch {
-            throw OrchestratorError(
-                .failedPrecondition,
-                "the ledger \(path) can't be read: \(error); restore it from a backup, or move it away to start empty")
+            throw Self.unusable(path, error)
         }
+    }
+
+    /// Which open job waits for which, from the parents' states.
+    private static func followUps(_ open: inout [JobRow], in database: Database) throws -> FollowUps {
+        var followUps = FollowUps()
+        var states: [String: JobState] = [:]
+        if open.contains(where: { !$0.job.spec.dependsOn.isEmpty }) {
+            states = Dictionary(open.map { ($0.job.id, $0.job.state) }, uniquingKeysWith: { $1 })
+        }
+        for index in open.indices {
+            var parents: [String: JobState] = [:]
+            for id in open[index].job.spec.dependsOn {
+                let found = try states[id] ?? JobRow.state(of: id, in: database)
+                states[id] = found
+                // Retention keeps it; should it be gone all the same, nobody can say that it went well.
+                parents[id] = found ?? .failed
+            }
+            open[index].job.openParents = parents.count { $0.value != .succeeded }
+            followUps.opened(open[index].job, parents: parents)
+        }
+        return followUps
     }
 
     /// Moves the write-ahead log into the database file and closes both.

@@ -15,7 +15,8 @@ extension JobMachine {
         if case .intended(let name) = report { return try intended(job, attempt: attempt, name: name, now: now) }
         guard job.attempt == attempt, var facts = job.slurm else { return Transition(job: job, changed: false) }
         if case .measured(let elapsed, let maxRSS) = report {
-            facts.elapsedSeconds = elapsed ?? facts.elapsedSeconds
+            // The wrapper knows fractions of a second.
+            facts.elapsedSeconds = facts.elapsedSeconds ?? elapsed
             facts.maxRSSBytes = maxRSS ?? facts.maxRSSBytes
             return silently(job, facts)
         }
@@ -56,9 +57,12 @@ extension JobMachine {
     private static func intended(
         _ job: Job, attempt: UInt32, name: String, now: Timestamp
     ) throws(OrchestratorError) -> Transition {
-        guard job.state == .queued, job.slurm?.isOpen != true, attempt == job.attempt + 1 else {
+        let isLate = job.deadline.map { $0 <= now } ?? false
+        guard job.state == .queued, job.slurm?.isOpen != true, attempt == job.attempt + 1, job.openParents == 0, !isLate
+        else {
             throw OrchestratorError(
-                .failedPrecondition, "job \"\(job.id)\" is \(job.state.word); attempt \(attempt) can't begin")
+                .failedPrecondition, "job \"\(job.id)\" is \(job.state.word); attempt \(attempt) can't begin"
+            ).because(.jobNotQueued, job: job.id)
         }
         var job = job
         job.attempt = attempt

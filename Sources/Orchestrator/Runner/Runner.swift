@@ -182,10 +182,15 @@ public final class Runner: Sendable {
     private func prepare(_ job: Job) -> Result<Attempt, OrchestratorError> {
         Result { () throws(OrchestratorError) in
             let command = try PayloadCommand.command(of: job.spec)
+            var timeout =
+                job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass] ?? .seconds(24 * 3600)
+            // The supervisor keeps the deadline even while no server runs.
+            if let started = job.startedAt, let deadline = job.deadline {
+                timeout = min(timeout, max(.milliseconds(1), started.duration(to: deadline)))
+            }
             return Attempt(
                 job: job, command: command, directory: try directory(jobID: job.id, attempt: job.attempt),
-                timeout: job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass]
-                    ?? .seconds(24 * 3600))
+                timeout: timeout)
         }
     }
 
@@ -232,6 +237,7 @@ public final class Runner: Sendable {
             "--stdout-cap", String(configuration.outputCap), "--stderr-cap", String(configuration.outputCap),
             "--cwd", attempt.command.workingDirectory ?? directory.work,
         ]
+        if let files = configuration.openFiles { arguments += ["--open-files", String(files)] }
         if attempt.command.standardInput != nil { arguments += ["--stdin", directory.standardInput] }
         return try SupervisorProcess.start(
             program: supervisor, arguments: arguments + ["--"] + attempt.command.arguments,

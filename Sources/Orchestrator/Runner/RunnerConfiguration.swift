@@ -14,6 +14,8 @@ public struct RunnerConfiguration: Sendable {
     public var resultCap: Int
     /// Variables of the server's environment that jobs see. Default: PATH, HOME, LANG, TMPDIR, USER.
     public var inheritedVariables: [String]
+    /// The soft limit of open files that jobs start with (RLIMIT_NOFILE). Default: the server's.
+    public var openFiles: UInt64?
 
     public static let defaultTimeouts: [JobClass: Duration] = [
         .cpuShort: .seconds(5 * 60), .cpuLong: .seconds(24 * 3600), .gpu: .seconds(24 * 3600),
@@ -23,7 +25,8 @@ public struct RunnerConfiguration: Sendable {
         jobsDirectory: String, supervisorPath: String? = nil,
         timeouts: [JobClass: Duration] = RunnerConfiguration.defaultTimeouts,
         grace: Duration = .seconds(5), outputCap: Int64 = 16 << 20, resultCap: Int = 1 << 20,
-        inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"]
+        inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"],
+        openFiles: UInt64? = nil
     ) {
         self.jobsDirectory = jobsDirectory
         self.supervisorPath = supervisorPath
@@ -32,5 +35,6 @@ public struct RunnerConfiguration: Sendable {
         self.outputCap = outputCap
         self.resultCap = resultCap
         self.inheritedVariables = inheritedVariables
+        self.openFiles = openFiles
     }
 }

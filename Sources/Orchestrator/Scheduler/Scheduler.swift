@@ -29,6 +29,7 @@ public final class Scheduler: Sendable {
     private let ledger: Ledger
     private let runner: Runner
     private let logger: Logger
+    /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
     private let wakes: AsyncStream<Void>
@@ -36,7 +37,7 @@ public final class Scheduler: Sendable {
 
     public init(
         limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, logger: Logger,
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now
+        now: @escaping @Sendable () -> Timestamp = Timestamp.steady
     ) {
         self.ledger = ledger
         self.runner = runner
@@ -53,7 +54,8 @@ public final class Scheduler: Sendable {
         ledger.observe { [weak self] batch in self?.committed(batch) }
         for job in ledger.openJobs() where job.jobClass.isLocal {
             switch job.state {
-            case .queued: state.withLock { $0.core.enqueued(Self.entry(job), job.jobClass) }
+            case .queued where job.openParents > 0: break
+            case .queued: state.withLock { $0.core.enqueued(ClassQueue.Entry(job), job.jobClass) }
             case .running: adopt(job)
             case .submitted, .succeeded, .failed, .cancelled: break
             }
@@ -97,25 +99,24 @@ public final class Scheduler: Sendable {
                 let job = change.job
                 switch job.state {
                 case .queued:
-                    guard change.oldState != .queued else { continue }
-                    state.core.enqueued(Self.entry(job), job.jobClass)
+                    guard change.oldState != .queued, job.openParents == 0 else { continue }
+                    state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
                     isNews = true
                 case .running:
-                    if job.cancelReason != nil { toCancel.append(job) }
+                    if job.isToStop { toCancel.append(job) }
                 case .succeeded, .failed, .cancelled:
                     if change.oldState == .queued { state.core.withdrawn(job.id, job.jobClass) }
                 case .submitted: break
                 }
             }
+            for job in batch.released where job.jobClass.isLocal {
+                state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
+                isNews = true
+            }
         }
         // One whose attempt is not followed yet is seen by `run`'s own look at the ledger.
         for job in toCancel { runner.cancel(jobID: job.id, attempt: job.attempt) }
         if isNews { wake.yield() }
-    }
-
-    private static func entry(_ job: Job) -> ClassQueue.Entry {
-        ClassQueue.Entry(
-            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: job.notBefore)
     }
 
     // MARK: - Starting
@@ -188,7 +189,7 @@ public final class Scheduler: Sendable {
     }
 
     private func isToStop(_ job: Job) -> Bool {
-        state.withLock { $0.stopMessage != nil } || ledger.cachedJob(job.id)?.cancelReason != nil
+        state.withLock { $0.stopMessage != nil } || ledger.cachedJob(job.id)?.isToStop == true
     }
 
     private func follow(_ job: Job, _ slot: SchedulerCore.Slot) {
@@ -210,9 +211,9 @@ public final class Scheduler: Sendable {
         let job = ledger.cachedJob(start.id)
         state.withLock { state in
             state.core.ended(start.slot)
-            guard let job, job.state == .queued else { return }
-            var entry = Self.entry(job)
-            entry.notBefore = max(job.notBefore ?? now(), now().advanced(by: .seconds(1)))
+            guard let job, job.state == .queued, job.openParents == 0 else { return }
+            var entry = ClassQueue.Entry(job)
+            entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
         if job?.state == .queued {

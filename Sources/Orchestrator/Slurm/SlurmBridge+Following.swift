@@ -72,13 +72,15 @@ extension SlurmBridge {
         }) != nil {
             logger.notice("Slurm answers")
         }
-        metrics.reconciled(at: now())
+        metrics.reconciled(at: .now())
         let ours = rows.filter { $0.name.hasPrefix(namePrefix) }
         let byName = Dictionary(ours.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let byID = Dictionary(ours.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         await settleDoubts(byName)
         await cancelAgain(byID)
-        return await reconcile(byID)
+        let look = await reconcile(byID)
+        await measure()
+        return look
     }
 
     private func reconcile(_ rows: [String: QueueRow]) async -> PollPace.Look {
@@ -112,7 +114,7 @@ extension SlurmBridge {
             }
             for await changed in group where changed { hasChanged = true }
         }
-        return .read(jobs: tracks.count, isHot: isHot, hasChanged: hasChanged)
+        return .read(jobs: tracks.count + unmeasured.count, isHot: isHot, hasChanged: hasChanged)
     }
 
     /// For those that are not simply waiting or running: their bell may have been lost, or be on its way.
@@ -208,10 +210,11 @@ extension SlurmBridge {
         case .lost(let since):
             tracks[id]?.isEnding = true
             let error =
-                "Slurm job \(track.slurmJobID) is in neither the queue nor accounting, and has left no trace, since "
-                + "\(since.rfc3339); whether it ran is unknown"
+                "Slurm job \(track.slurmJobID) was in neither the queue nor accounting for "
+                + "\(AttemptEnd.seconds(.seconds(since.duration(to: now()).components.seconds))), and has left no trace; "
+                + "whether it ended is unknown"
             metrics.failed.increment()
-            _ = await tell(track, .ended(AttemptOutcome(failure: .lost, error: error), SlurmEnding(endedAt: now())))
+            _ = await tell(track, .ended(AttemptOutcome(failure: .lost, error: error), SlurmEnding(endedAt: .now())))
             return true
         }
     }
@@ -225,6 +228,7 @@ extension SlurmBridge {
             evidence, slurmJobID: track.slurmJobID, result: remains.result, lastWords: remains.lastWords)
         if outcome.failure == nil { metrics.completed.increment() } else { metrics.failed.increment() }
         _ = await tell(track, .ended(outcome, ending))
+        measureLater(track)
     }
 
     // MARK: Cancelling

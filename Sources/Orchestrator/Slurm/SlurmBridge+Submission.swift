@@ -6,7 +6,7 @@ import Synchronization
 // To Slurm: the intent, sbatch, and what it left in doubt.
 extension SlurmBridge {
     /// Of every batch job of this ledger.
-    var namePrefix: String { "dspy-\(ledger.identity)-" }
+    var namePrefix: String { "dspy-\(ledger.slurmIdentity)-" }
 
     func submit(_ entry: ClassQueue.Entry) async {
         guard let job = ledger.cachedJob(entry.id), job.state == .queued, job.slurm?.isOpen != true else { return }
@@ -37,7 +37,7 @@ extension SlurmBridge {
         track.isSubmitting = true
         tracks[id] = track
         defer { tracks[id]?.isSubmitting = false }
-        if job.cancelReason != nil {
+        if job.isToStop {
             await conclude(track, AttemptOutcome(failure: .signal, error: "cancelled before it was submitted"))
             return
         }
@@ -97,7 +97,7 @@ extension SlurmBridge {
         tracks[track.jobID]?.slurmJobID = slurmJobID
         tracks[track.jobID]?.doubt = nil
         if tracks[track.jobID]?.word.isEmpty == true { tracks[track.jobID]?.word = SlurmState.pending.rawValue }
-        if job.cancelReason != nil { wantCancel(track.jobID) }
+        if job.isToStop { wantCancel(track.jobID) }
     }
 
     private func doubt(_ track: SlurmTrack, settle: Duration, _ words: String) {
@@ -124,7 +124,7 @@ extension SlurmBridge {
             }
             guard now() >= doubt.retryAt else { continue }
             if case .underWay = files.submission(track.directory) { continue }
-            if doubt.settle > .zero || now() > track.intendedAt.advanced(by: .seconds(60)) {
+            if doubt.settle > .zero || Timestamp.now() > track.intendedAt.advanced(by: .seconds(60)) {
                 // It may have come, run and gone while nobody looked.
                 switch await client.accounting(name: track.name, since: track.intendedAt) {
                 case .rows(let found):

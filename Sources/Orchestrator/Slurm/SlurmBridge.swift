@@ -10,10 +10,11 @@ import Synchronization
 public actor SlurmBridge {
     let ledger: Ledger
     let client: SlurmClient
-    let files: SlurmFiles
+    nonisolated let files: SlurmFiles
     let configuration: SlurmConfiguration
     let metrics: SlurmMetrics
     let logger: Logger
+    /// Steady: setting the wall clock must neither lose jobs nor hurry them.
     let now: @Sendable () -> Timestamp
     nonisolated let templates: [String: SlurmTemplate]
     let reconciler: SlurmReconciler
@@ -23,6 +24,8 @@ public actor SlurmBridge {
     var tracks: [String: SlurmTrack] = [:]
     /// Job ids by the names of their batch jobs.
     var names: [String: String] = [:]
+    /// Ended jobs of which accounting shall still say what they used.
+    var unmeasured: [UnmeasuredJob] = []
     private var waiting = ClassQueue()
     private var submitting = 0
     private var pace: PollPace
@@ -51,7 +54,7 @@ public actor SlurmBridge {
     public init(
         _ configuration: SlurmConfiguration, ledger: Ledger, metrics: SlurmMetrics,
         serverEnvironment: [String: String], logger: Logger,
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now
+        now: @escaping @Sendable () -> Timestamp = Timestamp.steady
     ) throws(OrchestratorError) {
         self.configuration = configuration
         self.ledger = ledger
@@ -79,6 +82,11 @@ public actor SlurmBridge {
     /// - Throws: `invalidArgument` that names the field.
     public nonisolated func validate(_ spec: JobSpec) throws(OrchestratorError) {
         _ = try SlurmWork(spec, templates: templates)
+    }
+
+    /// Where the files of an attempt are, for reading its logs. Throws for an id that is no safe file name.
+    public nonisolated func directory(jobID: String, attempt: UInt32) throws(OrchestratorError) -> AttemptDirectory {
+        try files.directory(jobID, attempt: attempt)
     }
 
     /// Why Slurm can't be reached, in one line; nil when it can.
@@ -124,7 +132,8 @@ public actor SlurmBridge {
 
     /// On the ledger's thread.
     private nonisolated func committed(_ batch: CommittedBatch) {
-        let ours = batch.changes.filter { $0.job.jobClass == .gpuSlurm }
+        let released = batch.released.map { CommittedBatch.Change(job: $0, oldState: .queued) }
+        let ours = (batch.changes + released).filter { $0.job.jobClass == .gpuSlurm }
         guard !ours.isEmpty else { return }
         inbox.withLock { $0 += ours }
         wake.yield()
@@ -142,7 +151,7 @@ public actor SlurmBridge {
             switch job.state {
             case .queued where job.slurm?.isOpen != true: enqueue(job)
             case .queued, .submitted, .running:
-                if job.cancelReason != nil { wantCancel(job.id) }
+                if job.isToStop { wantCancel(job.id) }
             case .succeeded, .failed, .cancelled: waiting.remove(job.id)
             }
         }
@@ -165,9 +174,7 @@ public actor SlurmBridge {
     }
 
     private func enqueue(_ job: Job) {
-        waiting.insert(
-            ClassQueue.Entry(
-                id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: job.notBefore))
+        if job.openParents == 0 { waiting.insert(ClassQueue.Entry(job)) }
     }
 
     func makeTrack(_ job: Job, _ facts: SlurmFacts) -> SlurmTrack? {

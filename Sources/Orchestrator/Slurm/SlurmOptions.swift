@@ -164,6 +164,22 @@ public struct SlurmOptions: Sendable, Equatable {
         if !has(option) { values.append((option, value)) }
     }
 
+    /// What the job's `resources` say, where its own options say nothing.
+    ///
+    /// - Throws: `invalidArgument` for `processes`, of which Slurm knows no limit.
+    mutating func add(_ resources: Resources) throws(OrchestratorError) {
+        guard resources.processes == 0 else {
+            throw .invalidArgument(
+                "resources.processes",
+                "resources.processes of \(resources.processes): Slurm has no limit of processes; leave it out")
+        }
+        if resources.cpus > 0 { setDefault("cpus-per-task", String(Int(resources.cpus.rounded(.up)))) }
+        if resources.memoryBytes > 0, !has("mem-per-cpu") {
+            setDefault("mem", "\(max(1, (resources.memoryBytes - 1) >> 20 + 1))M")
+        }
+        if resources.gpus > 0, !has("gres"), !has("gpus-per-node") { setDefault("gpus", String(resources.gpus)) }
+    }
+
     private static func text(_ node: JSONNode, _ rule: Rule, at path: String) throws(OrchestratorError) -> String? {
         let text: String
         switch node.value {

@@ -48,6 +48,6 @@ struct SlurmTrack: Sendable {
         isRunning = job.state == .running
         restarts = facts.restarts
         word = facts.state
-        isCancelling = job.cancelReason != nil
+        isCancelling = job.isToStop
     }
 }

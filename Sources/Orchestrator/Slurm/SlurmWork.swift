@@ -32,6 +32,7 @@ struct SlurmWork: Sendable {
             throw .invalidArgument("payload", "payload is not valid JSON: \(error)")
         }
         options = try SlurmOptions(payload["slurm"])
+        try options.add(spec.resources)
         if let timeout = spec.timeout, !options.has("time") {
             // Whole minutes, rounded up: sbatch knows seconds, Slurm's limit does not.
             options.setDefault("time", String(max(1, Int64((timeout.inSeconds / 60).rounded(.up)))))

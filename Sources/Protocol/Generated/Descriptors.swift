@@ -79,6 +79,7 @@ extension DescriptorFile {
                 dspy_orchestrator.v1.SubmitJobRequest.retry
                 dspy_orchestrator.v1.SubmitJobRequest.depends_on
                 dspy_orchestrator.v1.SubmitJobRequest.resources
+                dspy_orchestrator.v1.SubmitJobRequest.deadline
                 dspy_orchestrator.v1.SubmitJobRequest.LabelsEntry
                 dspy_orchestrator.v1.SubmitJobRequest.LabelsEntry.key
                 dspy_orchestrator.v1.SubmitJobRequest.LabelsEntry.value
@@ -115,6 +116,8 @@ extension DescriptorFile {
                 dspy_orchestrator.v1.Job.labels
                 dspy_orchestrator.v1.Job.priority
                 dspy_orchestrator.v1.Job.last_sequence
+                dspy_orchestrator.v1.Job.depends_on
+                dspy_orchestrator.v1.Job.deadline
                 dspy_orchestrator.v1.Job.LabelsEntry
                 dspy_orchestrator.v1.Job.LabelsEntry.key
                 dspy_orchestrator.v1.Job.LabelsEntry.value
@@ -244,86 +247,88 @@ extension DescriptorFile {
                 IAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvblIOaW5pdGlhbEJhY2tvZmYSOgoLbWF4X2JhY2tvZmYYAyABKAsyGS5nb29n\
                 bGUucHJvdG9idWYuRHVyYXRpb25SCm1heEJhY2tvZmYSPgoIcmV0cnlfb24YBCADKA4yIy5kc3B5X29yY2hlc3RyYXRvci52MS5G\
                 YWlsdXJlUmVhc29uUgdyZXRyeU9uInQKCVJlc291cmNlcxISCgRjcHVzGAEgASgBUgRjcHVzEiEKDG1lbW9yeV9ieXRlcxgCIAEo\
-                BFILbWVtb3J5Qnl0ZXMSEgoEZ3B1cxgDIAEoDVIEZ3B1cxIcCglwcm9jZXNzZXMYBCABKA1SCXByb2Nlc3NlcyLvAwoQU3VibWl0\
+                BFILbWVtb3J5Qnl0ZXMSEgoEZ3B1cxgDIAEoDVIEZ3B1cxIcCglwcm9jZXNzZXMYBCABKA1SCXByb2Nlc3NlcyKmBAoQU3VibWl0\
                 Sm9iUmVxdWVzdBIVCgZqb2JfaWQYASABKAlSBWpvYklkEjsKCWpvYl9jbGFzcxgCIAEoDjIeLmRzcHlfb3JjaGVzdHJhdG9yLnYx\
                 LkpvYkNsYXNzUghqb2JDbGFzcxIYCgdwYXlsb2FkGAMgASgMUgdwYXlsb2FkEhoKCHByaW9yaXR5GAQgASgFUghwcmlvcml0eRJK\
                 CgZsYWJlbHMYBSADKAsyMi5kc3B5X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JSZXF1ZXN0LkxhYmVsc0VudHJ5UgZsYWJlbHMS\
                 MwoHdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvblIHdGltZW91dBI3CgVyZXRyeRgHIAEoCzIhLmRzcHlf\
                 b3JjaGVzdHJhdG9yLnYxLlJldHJ5UG9saWN5UgVyZXRyeRIdCgpkZXBlbmRzX29uGAggAygJUglkZXBlbmRzT24SPQoJcmVzb3Vy\
-                Y2VzGAkgASgLMh8uZHNweV9vcmNoZXN0cmF0b3IudjEuUmVzb3VyY2VzUglyZXNvdXJjZXMaOQoLTGFiZWxzRW50cnkSEAoDa2V5\
-                GAEgASgJUgNrZXkSFAoFdmFsdWUYAiABKAlSBXZhbHVlOgI4ASJpChFTdWJtaXRKb2JSZXNwb25zZRIrCgNqb2IYASABKAsyGS5k\
-                c3B5X29yY2hlc3RyYXRvci52MS5Kb2JSA2pvYhInCg9hbHJlYWR5X2V4aXN0ZWQYAiABKAhSDmFscmVhZHlFeGlzdGVkIk8KEVN1\
-                Ym1pdEpvYnNSZXF1ZXN0EjoKBGpvYnMYASADKAsyJi5kc3B5X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JSZXF1ZXN0UgRqb2Jz\
-                IlUKElN1Ym1pdEpvYnNSZXNwb25zZRI/CgdyZXN1bHRzGAEgAygLMiUuZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9iUmVz\
-                dWx0UgdyZXN1bHRzIpEBCg9TdWJtaXRKb2JSZXN1bHQSKwoDam9iGAEgASgLMhkuZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iUgNq\
-                b2ISJwoPYWxyZWFkeV9leGlzdGVkGAIgASgIUg5hbHJlYWR5RXhpc3RlZBIoCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3Rh\
-                dHVzUgVlcnJvciIpChBHZXRTdGF0dXNSZXF1ZXN0EhUKBmpvYl9pZBgBIAEoCVIFam9iSWQiQAoRR2V0U3RhdHVzUmVzcG9uc2US\
-                KwoDam9iGAEgASgLMhkuZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iUgNqb2IihgYKA0pvYhIVCgZqb2JfaWQYASABKAlSBWpvYklk\
-                EjsKCWpvYl9jbGFzcxgCIAEoDjIeLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkpvYkNsYXNzUghqb2JDbGFzcxI0CgVzdGF0ZRgDIAEo\
-                DjIeLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkpvYlN0YXRlUgVzdGF0ZRIYCgdhdHRlbXB0GAQgASgNUgdhdHRlbXB0Ej0KDHN1Ym1p\
-                dHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBSC3N1Ym1pdHRlZEF0EjkKCnN0YXJ0ZWRfYXQYBiABKAsy\
-                Gi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wUglzdGFydGVkQXQSOwoLZmluaXNoZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9i\
-                dWYuVGltZXN0YW1wUgpmaW5pc2hlZEF0EhsKCWV4aXRfY29kZRgIIAEoBVIIZXhpdENvZGUSFgoGc2lnbmFsGAkgASgFUgZzaWdu\
-                YWwSSgoOZmFpbHVyZV9yZWFzb24YCiABKA4yIy5kc3B5X29yY2hlc3RyYXRvci52MS5GYWlsdXJlUmVhc29uUg1mYWlsdXJlUmVh\
-                c29uEhQKBWVycm9yGAsgASgJUgVlcnJvchIWCgZyZXN1bHQYDCABKAxSBnJlc3VsdBIgCgxzbHVybV9qb2JfaWQYDSABKAlSCnNs\
-                dXJtSm9iSWQSGAoHcGF5bG9hZBgOIAEoDFIHcGF5bG9hZBI9CgZsYWJlbHMYDyADKAsyJS5kc3B5X29yY2hlc3RyYXRvci52MS5K\
-                b2IuTGFiZWxzRW50cnlSBmxhYmVscxIaCghwcmlvcml0eRgQIAEoBVIIcHJpb3JpdHkSIwoNbGFzdF9zZXF1ZW5jZRgRIAEoBFIM\
-                bGFzdFNlcXVlbmNlGjkKC0xhYmVsc0VudHJ5EhAKA2tleRgBIAEoCVIDa2V5EhQKBXZhbHVlGAIgASgJUgV2YWx1ZToCOAEi0QMK\
-                D0xpc3RKb2JzUmVxdWVzdBI2CgZzdGF0ZXMYASADKA4yHi5kc3B5X29yY2hlc3RyYXRvci52MS5Kb2JTdGF0ZVIGc3RhdGVzEjgK\
-                B2NsYXNzZXMYAiADKA4yHi5kc3B5X29yY2hlc3RyYXRvci52MS5Kb2JDbGFzc1IHY2xhc3NlcxJJCgZsYWJlbHMYAyADKAsyMS5k\
-                c3B5X29yY2hlc3RyYXRvci52MS5MaXN0Sm9ic1JlcXVlc3QuTGFiZWxzRW50cnlSBmxhYmVscxIbCglwYWdlX3NpemUYBCABKAVS\
-                CHBhZ2VTaXplEh0KCnBhZ2VfdG9rZW4YBSABKAlSCXBhZ2VUb2tlbhJDCg9zdWJtaXR0ZWRfYWZ0ZXIYBiABKAsyGi5nb29nbGUu\
-                cHJvdG9idWYuVGltZXN0YW1wUg5zdWJtaXR0ZWRBZnRlchJFChBzdWJtaXR0ZWRfYmVmb3JlGAcgASgLMhouZ29vZ2xlLnByb3Rv\
-                YnVmLlRpbWVzdGFtcFIPc3VibWl0dGVkQmVmb3JlGjkKC0xhYmVsc0VudHJ5EhAKA2tleRgBIAEoCVIDa2V5EhQKBXZhbHVlGAIg\
-                ASgJUgV2YWx1ZToCOAEiaQoQTGlzdEpvYnNSZXNwb25zZRItCgRqb2JzGAEgAygLMhkuZHNweV9vcmNoZXN0cmF0b3IudjEuSm9i\
-                UgRqb2JzEiYKD25leHRfcGFnZV90b2tlbhgCIAEoCVINbmV4dFBhZ2VUb2tlbiJBChBDYW5jZWxKb2JSZXF1ZXN0EhUKBmpvYl9p\
-                ZBgBIAEoCVIFam9iSWQSFgoGcmVhc29uGAIgASgJUgZyZWFzb24iQAoRQ2FuY2VsSm9iUmVzcG9uc2USKwoDam9iGAEgASgLMhku\
-                ZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iUgNqb2IiqgEKE1N0cmVhbUV2ZW50c1JlcXVlc3QSJQoOYWZ0ZXJfc2VxdWVuY2UYASAB\
-                KARSDWFmdGVyU2VxdWVuY2USFwoHam9iX2lkcxgCIAMoCVIGam9iSWRzEhQKBXR5cGVzGAMgAygJUgV0eXBlcxIZCghmcm9tX25v\
-                dxgEIAEoCFIHZnJvbU5vdxIiCg1lbmRfd2hlbl9kb25lGAUgASgIUgtlbmRXaGVuRG9uZSL6AQoFRXZlbnQSGgoIc2VxdWVuY2UY\
-                ASABKARSCHNlcXVlbmNlEhIKBHR5cGUYAiABKAlSBHR5cGUSFQoGam9iX2lkGAMgASgJUgVqb2JJZBIuCgR0aW1lGAQgASgLMhou\
-                Z29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcFIEdGltZRIYCgdhdHRlbXB0GAUgASgNUgdhdHRlbXB0EjQKBXN0YXRlGAYgASgOMh4u\
-                ZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iU3RhdGVSBXN0YXRlEhIKBGRhdGEYByABKAxSBGRhdGESFgoGc291cmNlGAggASgJUgZz\
-                b3VyY2UirQEKEVN0cmVhbUxvZ3NSZXF1ZXN0EhUKBmpvYl9pZBgBIAEoCVIFam9iSWQSNwoGc3RyZWFtGAIgASgOMh8uZHNweV9v\
-                cmNoZXN0cmF0b3IudjEuTG9nU3RyZWFtUgZzdHJlYW0SFgoGb2Zmc2V0GAMgASgEUgZvZmZzZXQSFgoGZm9sbG93GAQgASgIUgZm\
-                b2xsb3cSGAoHYXR0ZW1wdBgFIAEoDVIHYXR0ZW1wdCKNAQoITG9nQ2h1bmsSNwoGc3RyZWFtGAEgASgOMh8uZHNweV9vcmNoZXN0\
-                cmF0b3IudjEuTG9nU3RyZWFtUgZzdHJlYW0SFgoGb2Zmc2V0GAIgASgEUgZvZmZzZXQSEgoEZGF0YRgDIAEoDFIEZGF0YRIcCgl0\
-                cnVuY2F0ZWQYBCABKAhSCXRydW5jYXRlZCITChFHZXRNZXRyaWNzUmVxdWVzdCLJAQoSR2V0TWV0cmljc1Jlc3BvbnNlEjYKB21l\
-                dHJpY3MYASADKAsyHC5kc3B5X29yY2hlc3RyYXRvci52MS5NZXRyaWNSB21ldHJpY3MSOgoHY2xhc3NlcxgCIAMoCzIgLmRzcHlf\
-                b3JjaGVzdHJhdG9yLnYxLkNsYXNzU3RhdHNSB2NsYXNzZXMSJQoOdXB0aW1lX3NlY29uZHMYAyABKAFSDXVwdGltZVNlY29uZHMS\
-                GAoHdmVyc2lvbhgEIAEoCVIHdmVyc2lvbiLlAQoGTWV0cmljEhIKBG5hbWUYASABKAlSBG5hbWUSQAoGbGFiZWxzGAIgAygLMigu\
-                ZHNweV9vcmNoZXN0cmF0b3IudjEuTWV0cmljLkxhYmVsc0VudHJ5UgZsYWJlbHMSNAoEdHlwZRgDIAEoDjIgLmRzcHlfb3JjaGVz\
-                dHJhdG9yLnYxLk1ldHJpY1R5cGVSBHR5cGUSFAoFdmFsdWUYBCABKAFSBXZhbHVlGjkKC0xhYmVsc0VudHJ5EhAKA2tleRgBIAEo\
-                CVIDa2V5EhQKBXZhbHVlGAIgASgJUgV2YWx1ZToCOAEiwwMKCkNsYXNzU3RhdHMSOwoJam9iX2NsYXNzGAEgASgOMh4uZHNweV9v\
-                cmNoZXN0cmF0b3IudjEuSm9iQ2xhc3NSCGpvYkNsYXNzEhwKCXN1Ym1pdHRlZBgCIAEoBFIJc3VibWl0dGVkEhwKCXN1Y2NlZWRl\
-                ZBgDIAEoBFIJc3VjY2VlZGVkEhYKBmZhaWxlZBgEIAEoBFIGZmFpbGVkEhwKCWNhbmNlbGxlZBgFIAEoBFIJY2FuY2VsbGVkEjkK\
-                BmVycm9ycxgGIAMoCzIhLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlJlYXNvbkNvdW50UgZlcnJvcnMSHwoLcDUwX3NlY29uZHMYByAB\
-                KAFSCnA1MFNlY29uZHMSHwoLcDk1X3NlY29uZHMYCCABKAFSCnA5NVNlY29uZHMSHwoLcDk5X3NlY29uZHMYCSABKAFSCnA5OVNl\
-                Y29uZHMSHwoLcXVldWVfZGVwdGgYCiABKARSCnF1ZXVlRGVwdGgSGgoIaW5mbGlnaHQYCyABKARSCGluZmxpZ2h0EisKEWNvbmN1\
-                cnJlbmN5X2xpbWl0GAwgASgEUhBjb25jdXJyZW5jeUxpbWl0ImAKC1JlYXNvbkNvdW50EjsKBnJlYXNvbhgBIAEoDjIjLmRzcHlf\
-                b3JjaGVzdHJhdG9yLnYxLkZhaWx1cmVSZWFzb25SBnJlYXNvbhIUCgVjb3VudBgCIAEoBFIFY291bnQqggEKCEpvYkNsYXNzEhkK\
-                FUpPQl9DTEFTU19VTlNQRUNJRklFRBAAEhcKE0pPQl9DTEFTU19DUFVfU0hPUlQQARIWChJKT0JfQ0xBU1NfQ1BVX0xPTkcQAhIR\
-                Cg1KT0JfQ0xBU1NfR1BVEAMSFwoTSk9CX0NMQVNTX0dQVV9TTFVSTRAEKrMBCghKb2JTdGF0ZRIZChVKT0JfU1RBVEVfVU5TUEVD\
-                SUZJRUQQABIUChBKT0JfU1RBVEVfUVVFVUVEEAESFwoTSk9CX1NUQVRFX1NVQk1JVFRFRBACEhUKEUpPQl9TVEFURV9SVU5OSU5H\
-                EAMSFwoTSk9CX1NUQVRFX1NVQ0NFRURFRBAEEhQKEEpPQl9TVEFURV9GQUlMRUQQBRIXChNKT0JfU1RBVEVfQ0FOQ0VMTEVEEAYq\
-                6QIKDUZhaWx1cmVSZWFzb24SHgoaRkFJTFVSRV9SRUFTT05fVU5TUEVDSUZJRUQQABIcChhGQUlMVVJFX1JFQVNPTl9FWElUX0NP\
-                REUQARIZChVGQUlMVVJFX1JFQVNPTl9TSUdOQUwQAhIaChZGQUlMVVJFX1JFQVNPTl9USU1FT1VUEAMSIAocRkFJTFVSRV9SRUFT\
-                T05fT1VUX09GX01FTU9SWRAEEh8KG0ZBSUxVUkVfUkVBU09OX05PREVfRkFJTFVSRRAFEhwKGEZBSUxVUkVfUkVBU09OX1BSRUVN\
-                UFRFRBAGEiIKHkZBSUxVUkVfUkVBU09OX1NVQk1JVF9SRUpFQ1RFRBAHEhcKE0ZBSUxVUkVfUkVBU09OX0xPU1QQCBIkCiBGQUlM\
-                VVJFX1JFQVNPTl9ERVBFTkRFTkNZX0ZBSUxFRBAJEh8KG0ZBSUxVUkVfUkVBU09OX1JVTk5FUl9FUlJPUhAKKlUKCUxvZ1N0cmVh\
-                bRIaChZMT0dfU1RSRUFNX1VOU1BFQ0lGSUVEEAASFQoRTE9HX1NUUkVBTV9TVERPVVQQARIVChFMT0dfU1RSRUFNX1NUREVSUhAC\
-                KlkKCk1ldHJpY1R5cGUSGwoXTUVUUklDX1RZUEVfVU5TUEVDSUZJRUQQABIXChNNRVRSSUNfVFlQRV9DT1VOVEVSEAESFQoRTUVU\
-                UklDX1RZUEVfR0FVR0UQAjL4BQoMT3JjaGVzdHJhdG9yElwKCVN1Ym1pdEpvYhImLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlN1Ym1p\
-                dEpvYlJlcXVlc3QaJy5kc3B5X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JSZXNwb25zZRJfCgpTdWJtaXRKb2JzEicuZHNweV9v\
-                cmNoZXN0cmF0b3IudjEuU3VibWl0Sm9ic1JlcXVlc3QaKC5kc3B5X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JzUmVzcG9uc2US\
-                XAoJR2V0U3RhdHVzEiYuZHNweV9vcmNoZXN0cmF0b3IudjEuR2V0U3RhdHVzUmVxdWVzdBonLmRzcHlfb3JjaGVzdHJhdG9yLnYx\
-                LkdldFN0YXR1c1Jlc3BvbnNlElkKCExpc3RKb2JzEiUuZHNweV9vcmNoZXN0cmF0b3IudjEuTGlzdEpvYnNSZXF1ZXN0GiYuZHNw\
-                eV9vcmNoZXN0cmF0b3IudjEuTGlzdEpvYnNSZXNwb25zZRJcCglDYW5jZWxKb2ISJi5kc3B5X29yY2hlc3RyYXRvci52MS5DYW5j\
-                ZWxKb2JSZXF1ZXN0GicuZHNweV9vcmNoZXN0cmF0b3IudjEuQ2FuY2VsSm9iUmVzcG9uc2USWAoMU3RyZWFtRXZlbnRzEikuZHNw\
-                eV9vcmNoZXN0cmF0b3IudjEuU3RyZWFtRXZlbnRzUmVxdWVzdBobLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkV2ZW50MAESVwoKU3Ry\
-                ZWFtTG9ncxInLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlN0cmVhbUxvZ3NSZXF1ZXN0Gh4uZHNweV9vcmNoZXN0cmF0b3IudjEuTG9n\
-                Q2h1bmswARJfCgpHZXRNZXRyaWNzEicuZHNweV9vcmNoZXN0cmF0b3IudjEuR2V0TWV0cmljc1JlcXVlc3QaKC5kc3B5X29yY2hl\
-                c3RyYXRvci52MS5HZXRNZXRyaWNzUmVzcG9uc2ViBnByb3RvMw==
+                Y2VzGAkgASgLMh8uZHNweV9vcmNoZXN0cmF0b3IudjEuUmVzb3VyY2VzUglyZXNvdXJjZXMSNQoIZGVhZGxpbmUYCiABKAsyGS5n\
+                b29nbGUucHJvdG9idWYuRHVyYXRpb25SCGRlYWRsaW5lGjkKC0xhYmVsc0VudHJ5EhAKA2tleRgBIAEoCVIDa2V5EhQKBXZhbHVl\
+                GAIgASgJUgV2YWx1ZToCOAEiaQoRU3VibWl0Sm9iUmVzcG9uc2USKwoDam9iGAEgASgLMhkuZHNweV9vcmNoZXN0cmF0b3IudjEu\
+                Sm9iUgNqb2ISJwoPYWxyZWFkeV9leGlzdGVkGAIgASgIUg5hbHJlYWR5RXhpc3RlZCJPChFTdWJtaXRKb2JzUmVxdWVzdBI6CgRq\
+                b2JzGAEgAygLMiYuZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9iUmVxdWVzdFIEam9icyJVChJTdWJtaXRKb2JzUmVzcG9u\
+                c2USPwoHcmVzdWx0cxgBIAMoCzIlLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlN1Ym1pdEpvYlJlc3VsdFIHcmVzdWx0cyKRAQoPU3Vi\
+                bWl0Sm9iUmVzdWx0EisKA2pvYhgBIAEoCzIZLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkpvYlIDam9iEicKD2FscmVhZHlfZXhpc3Rl\
+                ZBgCIAEoCFIOYWxyZWFkeUV4aXN0ZWQSKAoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c1IFZXJyb3IiKQoQR2V0U3Rh\
+                dHVzUmVxdWVzdBIVCgZqb2JfaWQYASABKAlSBWpvYklkIkAKEUdldFN0YXR1c1Jlc3BvbnNlEisKA2pvYhgBIAEoCzIZLmRzcHlf\
+                b3JjaGVzdHJhdG9yLnYxLkpvYlIDam9iIt0GCgNKb2ISFQoGam9iX2lkGAEgASgJUgVqb2JJZBI7Cglqb2JfY2xhc3MYAiABKA4y\
+                Hi5kc3B5X29yY2hlc3RyYXRvci52MS5Kb2JDbGFzc1IIam9iQ2xhc3MSNAoFc3RhdGUYAyABKA4yHi5kc3B5X29yY2hlc3RyYXRv\
+                ci52MS5Kb2JTdGF0ZVIFc3RhdGUSGAoHYXR0ZW1wdBgEIAEoDVIHYXR0ZW1wdBI9CgxzdWJtaXR0ZWRfYXQYBSABKAsyGi5nb29n\
+                bGUucHJvdG9idWYuVGltZXN0YW1wUgtzdWJtaXR0ZWRBdBI5CgpzdGFydGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRp\
+                bWVzdGFtcFIJc3RhcnRlZEF0EjsKC2ZpbmlzaGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcFIKZmluaXNo\
+                ZWRBdBIbCglleGl0X2NvZGUYCCABKAVSCGV4aXRDb2RlEhYKBnNpZ25hbBgJIAEoBVIGc2lnbmFsEkoKDmZhaWx1cmVfcmVhc29u\
+                GAogASgOMiMuZHNweV9vcmNoZXN0cmF0b3IudjEuRmFpbHVyZVJlYXNvblINZmFpbHVyZVJlYXNvbhIUCgVlcnJvchgLIAEoCVIF\
+                ZXJyb3ISFgoGcmVzdWx0GAwgASgMUgZyZXN1bHQSIAoMc2x1cm1fam9iX2lkGA0gASgJUgpzbHVybUpvYklkEhgKB3BheWxvYWQY\
+                DiABKAxSB3BheWxvYWQSPQoGbGFiZWxzGA8gAygLMiUuZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iLkxhYmVsc0VudHJ5UgZsYWJl\
+                bHMSGgoIcHJpb3JpdHkYECABKAVSCHByaW9yaXR5EiMKDWxhc3Rfc2VxdWVuY2UYESABKARSDGxhc3RTZXF1ZW5jZRIdCgpkZXBl\
+                bmRzX29uGBIgAygJUglkZXBlbmRzT24SNgoIZGVhZGxpbmUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wUghkZWFk\
+                bGluZRo5CgtMYWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tleRIUCgV2YWx1ZRgCIAEoCVIFdmFsdWU6AjgBItEDCg9MaXN0Sm9i\
+                c1JlcXVlc3QSNgoGc3RhdGVzGAEgAygOMh4uZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iU3RhdGVSBnN0YXRlcxI4CgdjbGFzc2Vz\
+                GAIgAygOMh4uZHNweV9vcmNoZXN0cmF0b3IudjEuSm9iQ2xhc3NSB2NsYXNzZXMSSQoGbGFiZWxzGAMgAygLMjEuZHNweV9vcmNo\
+                ZXN0cmF0b3IudjEuTGlzdEpvYnNSZXF1ZXN0LkxhYmVsc0VudHJ5UgZsYWJlbHMSGwoJcGFnZV9zaXplGAQgASgFUghwYWdlU2l6\
+                ZRIdCgpwYWdlX3Rva2VuGAUgASgJUglwYWdlVG9rZW4SQwoPc3VibWl0dGVkX2FmdGVyGAYgASgLMhouZ29vZ2xlLnByb3RvYnVm\
+                LlRpbWVzdGFtcFIOc3VibWl0dGVkQWZ0ZXISRQoQc3VibWl0dGVkX2JlZm9yZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1l\
+                c3RhbXBSD3N1Ym1pdHRlZEJlZm9yZRo5CgtMYWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tleRIUCgV2YWx1ZRgCIAEoCVIFdmFs\
+                dWU6AjgBImkKEExpc3RKb2JzUmVzcG9uc2USLQoEam9icxgBIAMoCzIZLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkpvYlIEam9icxIm\
+                Cg9uZXh0X3BhZ2VfdG9rZW4YAiABKAlSDW5leHRQYWdlVG9rZW4iQQoQQ2FuY2VsSm9iUmVxdWVzdBIVCgZqb2JfaWQYASABKAlS\
+                BWpvYklkEhYKBnJlYXNvbhgCIAEoCVIGcmVhc29uIkAKEUNhbmNlbEpvYlJlc3BvbnNlEisKA2pvYhgBIAEoCzIZLmRzcHlfb3Jj\
+                aGVzdHJhdG9yLnYxLkpvYlIDam9iIqoBChNTdHJlYW1FdmVudHNSZXF1ZXN0EiUKDmFmdGVyX3NlcXVlbmNlGAEgASgEUg1hZnRl\
+                clNlcXVlbmNlEhcKB2pvYl9pZHMYAiADKAlSBmpvYklkcxIUCgV0eXBlcxgDIAMoCVIFdHlwZXMSGQoIZnJvbV9ub3cYBCABKAhS\
+                B2Zyb21Ob3cSIgoNZW5kX3doZW5fZG9uZRgFIAEoCFILZW5kV2hlbkRvbmUi+gEKBUV2ZW50EhoKCHNlcXVlbmNlGAEgASgEUghz\
+                ZXF1ZW5jZRISCgR0eXBlGAIgASgJUgR0eXBlEhUKBmpvYl9pZBgDIAEoCVIFam9iSWQSLgoEdGltZRgEIAEoCzIaLmdvb2dsZS5w\
+                cm90b2J1Zi5UaW1lc3RhbXBSBHRpbWUSGAoHYXR0ZW1wdBgFIAEoDVIHYXR0ZW1wdBI0CgVzdGF0ZRgGIAEoDjIeLmRzcHlfb3Jj\
+                aGVzdHJhdG9yLnYxLkpvYlN0YXRlUgVzdGF0ZRISCgRkYXRhGAcgASgMUgRkYXRhEhYKBnNvdXJjZRgIIAEoCVIGc291cmNlIq0B\
+                ChFTdHJlYW1Mb2dzUmVxdWVzdBIVCgZqb2JfaWQYASABKAlSBWpvYklkEjcKBnN0cmVhbRgCIAEoDjIfLmRzcHlfb3JjaGVzdHJh\
+                dG9yLnYxLkxvZ1N0cmVhbVIGc3RyZWFtEhYKBm9mZnNldBgDIAEoBFIGb2Zmc2V0EhYKBmZvbGxvdxgEIAEoCFIGZm9sbG93EhgK\
+                B2F0dGVtcHQYBSABKA1SB2F0dGVtcHQijQEKCExvZ0NodW5rEjcKBnN0cmVhbRgBIAEoDjIfLmRzcHlfb3JjaGVzdHJhdG9yLnYx\
+                LkxvZ1N0cmVhbVIGc3RyZWFtEhYKBm9mZnNldBgCIAEoBFIGb2Zmc2V0EhIKBGRhdGEYAyABKAxSBGRhdGESHAoJdHJ1bmNhdGVk\
+                GAQgASgIUgl0cnVuY2F0ZWQiEwoRR2V0TWV0cmljc1JlcXVlc3QiyQEKEkdldE1ldHJpY3NSZXNwb25zZRI2CgdtZXRyaWNzGAEg\
+                AygLMhwuZHNweV9vcmNoZXN0cmF0b3IudjEuTWV0cmljUgdtZXRyaWNzEjoKB2NsYXNzZXMYAiADKAsyIC5kc3B5X29yY2hlc3Ry\
+                YXRvci52MS5DbGFzc1N0YXRzUgdjbGFzc2VzEiUKDnVwdGltZV9zZWNvbmRzGAMgASgBUg11cHRpbWVTZWNvbmRzEhgKB3ZlcnNp\
+                b24YBCABKAlSB3ZlcnNpb24i5QEKBk1ldHJpYxISCgRuYW1lGAEgASgJUgRuYW1lEkAKBmxhYmVscxgCIAMoCzIoLmRzcHlfb3Jj\
+                aGVzdHJhdG9yLnYxLk1ldHJpYy5MYWJlbHNFbnRyeVIGbGFiZWxzEjQKBHR5cGUYAyABKA4yIC5kc3B5X29yY2hlc3RyYXRvci52\
+                MS5NZXRyaWNUeXBlUgR0eXBlEhQKBXZhbHVlGAQgASgBUgV2YWx1ZRo5CgtMYWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tleRIU\
+                CgV2YWx1ZRgCIAEoCVIFdmFsdWU6AjgBIsMDCgpDbGFzc1N0YXRzEjsKCWpvYl9jbGFzcxgBIAEoDjIeLmRzcHlfb3JjaGVzdHJh\
+                dG9yLnYxLkpvYkNsYXNzUghqb2JDbGFzcxIcCglzdWJtaXR0ZWQYAiABKARSCXN1Ym1pdHRlZBIcCglzdWNjZWVkZWQYAyABKARS\
+                CXN1Y2NlZWRlZBIWCgZmYWlsZWQYBCABKARSBmZhaWxlZBIcCgljYW5jZWxsZWQYBSABKARSCWNhbmNlbGxlZBI5CgZlcnJvcnMY\
+                BiADKAsyIS5kc3B5X29yY2hlc3RyYXRvci52MS5SZWFzb25Db3VudFIGZXJyb3JzEh8KC3A1MF9zZWNvbmRzGAcgASgBUgpwNTBT\
+                ZWNvbmRzEh8KC3A5NV9zZWNvbmRzGAggASgBUgpwOTVTZWNvbmRzEh8KC3A5OV9zZWNvbmRzGAkgASgBUgpwOTlTZWNvbmRzEh8K\
+                C3F1ZXVlX2RlcHRoGAogASgEUgpxdWV1ZURlcHRoEhoKCGluZmxpZ2h0GAsgASgEUghpbmZsaWdodBIrChFjb25jdXJyZW5jeV9s\
+                aW1pdBgMIAEoBFIQY29uY3VycmVuY3lMaW1pdCJgCgtSZWFzb25Db3VudBI7CgZyZWFzb24YASABKA4yIy5kc3B5X29yY2hlc3Ry\
+                YXRvci52MS5GYWlsdXJlUmVhc29uUgZyZWFzb24SFAoFY291bnQYAiABKARSBWNvdW50KoIBCghKb2JDbGFzcxIZChVKT0JfQ0xB\
+                U1NfVU5TUEVDSUZJRUQQABIXChNKT0JfQ0xBU1NfQ1BVX1NIT1JUEAESFgoSSk9CX0NMQVNTX0NQVV9MT05HEAISEQoNSk9CX0NM\
+                QVNTX0dQVRADEhcKE0pPQl9DTEFTU19HUFVfU0xVUk0QBCqzAQoISm9iU3RhdGUSGQoVSk9CX1NUQVRFX1VOU1BFQ0lGSUVEEAAS\
+                FAoQSk9CX1NUQVRFX1FVRVVFRBABEhcKE0pPQl9TVEFURV9TVUJNSVRURUQQAhIVChFKT0JfU1RBVEVfUlVOTklORxADEhcKE0pP\
+                Ql9TVEFURV9TVUNDRUVERUQQBBIUChBKT0JfU1RBVEVfRkFJTEVEEAUSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAGKukCCg1GYWls\
+                dXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASHAoYRkFJTFVSRV9SRUFTT05fRVhJVF9DT0RFEAESGQoV\
+                RkFJTFVSRV9SRUFTT05fU0lHTkFMEAISGgoWRkFJTFVSRV9SRUFTT05fVElNRU9VVBADEiAKHEZBSUxVUkVfUkVBU09OX09VVF9P\
+                Rl9NRU1PUlkQBBIfChtGQUlMVVJFX1JFQVNPTl9OT0RFX0ZBSUxVUkUQBRIcChhGQUlMVVJFX1JFQVNPTl9QUkVFTVBURUQQBhIi\
+                Ch5GQUlMVVJFX1JFQVNPTl9TVUJNSVRfUkVKRUNURUQQBxIXChNGQUlMVVJFX1JFQVNPTl9MT1NUEAgSJAogRkFJTFVSRV9SRUFT\
+                T05fREVQRU5ERU5DWV9GQUlMRUQQCRIfChtGQUlMVVJFX1JFQVNPTl9SVU5ORVJfRVJST1IQCipVCglMb2dTdHJlYW0SGgoWTE9H\
+                X1NUUkVBTV9VTlNQRUNJRklFRBAAEhUKEUxPR19TVFJFQU1fU1RET1VUEAESFQoRTE9HX1NUUkVBTV9TVERFUlIQAipZCgpNZXRy\
+                aWNUeXBlEhsKF01FVFJJQ19UWVBFX1VOU1BFQ0lGSUVEEAASFwoTTUVUUklDX1RZUEVfQ09VTlRFUhABEhUKEU1FVFJJQ19UWVBF\
+                X0dBVUdFEAIy+AUKDE9yY2hlc3RyYXRvchJcCglTdWJtaXRKb2ISJi5kc3B5X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JSZXF1\
+                ZXN0GicuZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9iUmVzcG9uc2USXwoKU3VibWl0Sm9icxInLmRzcHlfb3JjaGVzdHJh\
+                dG9yLnYxLlN1Ym1pdEpvYnNSZXF1ZXN0GiguZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9ic1Jlc3BvbnNlElwKCUdldFN0\
+                YXR1cxImLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkdldFN0YXR1c1JlcXVlc3QaJy5kc3B5X29yY2hlc3RyYXRvci52MS5HZXRTdGF0\
+                dXNSZXNwb25zZRJZCghMaXN0Sm9icxIlLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxpc3RKb2JzUmVxdWVzdBomLmRzcHlfb3JjaGVz\
+                dHJhdG9yLnYxLkxpc3RKb2JzUmVzcG9uc2USXAoJQ2FuY2VsSm9iEiYuZHNweV9vcmNoZXN0cmF0b3IudjEuQ2FuY2VsSm9iUmVx\
+                dWVzdBonLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkNhbmNlbEpvYlJlc3BvbnNlElgKDFN0cmVhbUV2ZW50cxIpLmRzcHlfb3JjaGVz\
+                dHJhdG9yLnYxLlN0cmVhbUV2ZW50c1JlcXVlc3QaGy5kc3B5X29yY2hlc3RyYXRvci52MS5FdmVudDABElcKClN0cmVhbUxvZ3MS\
+                Jy5kc3B5X29yY2hlc3RyYXRvci52MS5TdHJlYW1Mb2dzUmVxdWVzdBoeLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxvZ0NodW5rMAES\
+                XwoKR2V0TWV0cmljcxInLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkdldE1ldHJpY3NSZXF1ZXN0GiguZHNweV9vcmNoZXN0cmF0b3Iu\
+                djEuR2V0TWV0cmljc1Jlc3BvbnNlYgZwcm90bzM=
                 """),
         DescriptorFile(
             name: "google/rpc/error_details.proto", imports: ["google/protobuf/duration.proto"],
@@ -335,13 +340,29 @@ extension DescriptorFile {
                 google.rpc.BadRequest.FieldViolation.description
                 google.rpc.RetryInfo
                 google.rpc.RetryInfo.retry_delay
+                google.rpc.ErrorInfo
+                google.rpc.ErrorInfo.reason
+                google.rpc.ErrorInfo.domain
+                google.rpc.ErrorInfo.metadata
+                google.rpc.ErrorInfo.MetadataEntry
+                google.rpc.ErrorInfo.MetadataEntry.key
+                google.rpc.ErrorInfo.MetadataEntry.value
+                google.rpc.ResourceInfo
+                google.rpc.ResourceInfo.resource_type
+                google.rpc.ResourceInfo.resource_name
+                google.rpc.ResourceInfo.owner
+                google.rpc.ResourceInfo.description
                 """,
             base64: """
                 Ch5nb29nbGUvcnBjL2Vycm9yX2RldGFpbHMucHJvdG8SCmdvb2dsZS5ycGMaHmdvb2dsZS9wcm90b2J1Zi9kdXJhdGlvbi5wcm90\
                 byKoAQoKQmFkUmVxdWVzdBJQChBmaWVsZF92aW9sYXRpb25zGAEgAygLMiUuZ29vZ2xlLnJwYy5CYWRSZXF1ZXN0LkZpZWxkVmlv\
                 bGF0aW9uUg9maWVsZFZpb2xhdGlvbnMaSAoORmllbGRWaW9sYXRpb24SFAoFZmllbGQYASABKAlSBWZpZWxkEiAKC2Rlc2NyaXB0\
                 aW9uGAIgASgJUgtkZXNjcmlwdGlvbiJHCglSZXRyeUluZm8SOgoLcmV0cnlfZGVsYXkYASABKAsyGS5nb29nbGUucHJvdG9idWYu\
-                RHVyYXRpb25SCnJldHJ5RGVsYXliBnByb3RvMw==
+                RHVyYXRpb25SCnJldHJ5RGVsYXkiuQEKCUVycm9ySW5mbxIWCgZyZWFzb24YASABKAlSBnJlYXNvbhIWCgZkb21haW4YAiABKAlS\
+                BmRvbWFpbhI/CghtZXRhZGF0YRgDIAMoCzIjLmdvb2dsZS5ycGMuRXJyb3JJbmZvLk1ldGFkYXRhRW50cnlSCG1ldGFkYXRhGjsK\
+                DU1ldGFkYXRhRW50cnkSEAoDa2V5GAEgASgJUgNrZXkSFAoFdmFsdWUYAiABKAlSBXZhbHVlOgI4ASKQAQoMUmVzb3VyY2VJbmZv\
+                EiMKDXJlc291cmNlX3R5cGUYASABKAlSDHJlc291cmNlVHlwZRIjCg1yZXNvdXJjZV9uYW1lGAIgASgJUgxyZXNvdXJjZU5hbWUS\
+                FAoFb3duZXIYAyABKAlSBW93bmVyEiAKC2Rlc2NyaXB0aW9uGAQgASgJUgtkZXNjcmlwdGlvbmIGcHJvdG8z
                 """),
         DescriptorFile(
             name: "grpc/health/v1/health.proto", imports: [],

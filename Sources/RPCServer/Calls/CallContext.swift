@@ -14,8 +14,13 @@ public struct CallContext: Sendable {
     public let notes: CallNotes
     /// Whether the one request message came compressed; false where requests stream, for their iterator tells.
     public let wasRequestCompressed: Bool
+    /// Whether the connection is on its way out.
+    public let drain: CallDrain
     /// Metadata and compression of the response.
     public let response: CallResponse
+
+    /// The caller's W3C `traceparent`, whether or not an interceptor has looked at it; nil when it is not one.
+    public var traceParent: String? { notes.traceParent ?? metadata.text("traceparent").flatMap(TraceParent.checked) }
 }
 
 /// What goes with a response besides its messages. A handler sets it before the first message, or, for trailers, before

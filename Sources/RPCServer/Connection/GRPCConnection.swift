@@ -46,6 +46,9 @@ final class GRPCConnection {
     var peer = Peer()
     /// The transport is gone, and the session with it.
     private var isClosed = false
+    /// Limits that were told of already, a bit for each, and streams refused so far.
+    private var toldLimits = 0
+    private var refusedStreams: UInt64 = 0
     /// Asks the transport to drain soon; set by the transport.
     var needsFlush: (() -> Void)?
 
@@ -61,7 +64,23 @@ final class GRPCConnection {
     /// Takes what the peer sent. After an error: drain what is left to say, and close.
     func received(_ bytes: UnsafeRawBufferPointer) throws {
         guard !isClosed else { return }
+        defer { countRefusedStreams() }
         try session.feed(bytes) { process($0) }
+    }
+
+    /// A limit held; the connection goes on.
+    func reached(_ limit: LimitReached, times: UInt64 = 1) {
+        loop.calls.reached(limit, times: times)
+        guard toldLimits & (1 << limit.rawValue) == 0 else { return }
+        toldLimits |= 1 << limit.rawValue
+        loop.report(limit, of: peer)
+    }
+
+    private func countRefusedStreams() {
+        let refused = session.refusedStreams
+        guard refused != refusedStreams else { return }
+        reached(.concurrentStreams, times: refused - refusedStreams)
+        refusedStreams = refused
     }
 
     /// What is to be sent; 0 when there is nothing.
@@ -74,6 +93,7 @@ final class GRPCConnection {
             session.ping(Self.drainPing)
             needsFlush?()
         }
+        if endsPulls, !heldUpPullsEnded, count < buffer.count { endHeldUpPulls() }
         return count
     }
 
@@ -83,8 +103,16 @@ final class GRPCConnection {
     /// Calls that hold a slot.
     var openCalls: Int { slots.count - freeSlots.count }
     var openStreams: Int { isClosed ? 0 : session.openStreams }
-    /// The error code that the connection was ended with, when it was the peer's fault.
-    var blame: UInt32? { isClosed || session.blame == 0 ? nil : session.blame }
+    /// What libnghttp2, or the shim, ended the connection for.
+    var blame: ConnectionEnd? {
+        guard !isClosed, session.blame != 0 else { return nil }
+        switch session.fault {
+        case CNG_FAULT_RESETS: return .tooManyResets
+        case CNG_FAULT_STREAMS: return .tooManyStreams
+        case CNG_FAULT_SETTINGS: return .tooManySettings
+        default: return .protocolError
+        }
+    }
 
     /// The transport is gone. Every call is cancelled. Idempotent.
     func closed() {
@@ -102,19 +130,66 @@ final class GRPCConnection {
     private var goAwaySent = false
     private static let drainPing: UInt64 = 0x6472_6169_6E00_0001
 
+    /// What its calls' handlers see of it; made for the first that could look.
+    private var drain: CallDrain?
+    /// Pulled streams are to end, and those that the peer's windows hold up have been ended.
+    private var endsPulls = false
+    private var heldUpPullsEnded = false
+
     /// Says goodbye in two steps (gRFC A8): GOAWAY with the highest id and a PING; once that is back, the peer has
-    /// stopped opening streams, and the GOAWAY with the real last id follows. Streams that are pulled end with their
-    /// source's status; unary calls are finished.
-    func beginDraining() {
-        guard !isDraining, !isClosed else { return }
-        isDraining = true
-        // libnghttp2 sends a PING before all else, and this one must come after the GOAWAY; `drain` sends it.
-        session.announceShutdown()
-        for index in slots.indices {
-            guard let call = slots[index].call, let source = call.source, call.endedWith == nil else { continue }
-            finish(index, source.statusAtShutdown())
+    /// stopped opening streams, and the GOAWAY with the real last id follows. Calls are finished; handlers that stream
+    /// are told.
+    /// - Parameter endsPulls: ends pulled streams with their source's status, after what they have ready; else they go on
+    ///   until this is called again with true, or the transport closes (gRFC A9).
+    func beginDraining(endsPulls: Bool) {
+        guard !isClosed else { return }
+        if !isDraining {
+            isDraining = true
+            // libnghttp2 sends a PING before all else, and this one must come after the GOAWAY; `drain` sends it.
+            session.announceShutdown()
+            drain?.begin()
+            for slot in slots { slot.call?.streaming?.beginDraining() }
+        }
+        if endsPulls, !self.endsPulls {
+            self.endsPulls = true
+            for slot in slots { slot.call?.endSoon() }
+            session.resumeAll()
         }
         needsFlush?()
+    }
+
+    /// All that can be sent has been, so the streams that are still there wait for a window that may never open. Those
+    /// that stand in the middle of a message have a little patience.
+    private func endHeldUpPulls() {
+        heldUpPullsEnded = true
+        var haveSome = false
+        for index in slots.indices where slots[index].call?.isPulled == true {
+            if slots[index].call?.isBetweenMessages == true { cutPull(index) } else { haveSome = true }
+        }
+        if haveSome {
+            let me = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
+            loop.eventLoop.scheduleTask(in: Self.heldUpPatience) { me.value.connection?.cutPulls() }
+        }
+        needsFlush?()
+    }
+
+    private static let heldUpPatience = TimeAmount.seconds(1)
+
+    private func cutPulls() {
+        guard !isClosed else { return }
+        for index in slots.indices where slots[index].call?.isPulled == true { cutPull(index) }
+        needsFlush?()
+    }
+
+    private func cutPull(_ slot: Int) {
+        guard let call = slots[slot].call, let source = call.source, let stream = slots[slot].stream,
+            slots[slot].machine.finished()
+        else { return }
+        let status = source.statusAtShutdown()
+        handled(slot, status.code)
+        setTrailing(stream, call.response)
+        call.release()
+        session.cut(stream, EncodedStatus(status))
     }
 
     /// Ends the calls whose one request is not whole and brought nothing since then. Messages of a stream may take their
@@ -123,7 +198,10 @@ final class GRPCConnection {
         guard !isClosed else { return }
         for index in slots.indices
         where slots[index].stream != nil && slots[index].machine.isReceiving && slots[index].progressAt <= since {
-            finish(index, Status(.cancelled, "the request stopped before it was whole; send it without such pauses"))
+            finish(
+                index,
+                Status(.cancelled, "the request stopped before it was whole; send it without such pauses")
+                    .because("REQUEST_STALLED"))
         }
     }
 
@@ -185,11 +263,13 @@ final class GRPCConnection {
         let request = stream.pointee.request
         // First: of a block that was cut, what is missing can't be judged.
         if request.headers_too_large {
+            reached(.headerBytes)
             return refuse(
                 stream,
                 Status(
                     .resourceExhausted,
-                    "the request's headers exceed \(limits.maxHeaderBytes) bytes; send less metadata"))
+                    "the request's headers exceed \(limits.maxHeaderBytes) bytes; send less metadata"
+                ).because("HEADERS_TOO_LARGE", ["limit_bytes": "\(limits.maxHeaderBytes)"]))
         }
         guard request.content_type == CNG_CONTENT_TYPE_GRPC.rawValue, request.is_post else {
             session.reject(
@@ -208,7 +288,8 @@ final class GRPCConnection {
                 return refuse(
                     stream,
                     Status(
-                        .unimplemented, "grpc-encoding \(name) is not supported; this server accepts gzip and identity"),
+                        .unimplemented, "grpc-encoding \(name) is not supported; this server accepts gzip and identity"
+                    ).because("ENCODING_NOT_SUPPORTED", ["accepted": "gzip,identity"]),
                     counting: loop.calls.methods[method])
             }
             encoding = known
@@ -219,26 +300,31 @@ final class GRPCConnection {
                 let text = String(decoding: UnsafeRawBufferPointer(request.timeout).prefix(32), as: UTF8.self)
                 return refuse(
                     stream,
-                    Status(.invalidArgument, "grpc-timeout \"\(text)\" is not 1 to 8 digits and one of H M S m u n"),
+                    Status(.invalidArgument, "grpc-timeout \"\(text)\" is not 1 to 8 digits and one of H M S m u n")
+                        .because("TIMEOUT_MALFORMED"),
                     counting: loop.calls.methods[method])
             }
             deadline = loop.recordBegan + .nanoseconds(min(timeout.nanosecondsClamped, Self.longestTimeout))
         }
         guard loop.openCalls < loop.maxOpenCalls else {
+            reached(.openCalls)
             return refuse(
                 stream,
                 Status(
                     .resourceExhausted,
                     "the server has \(loop.policy.maxOpenCalls) calls open, which is its limit; try again later"
-                ).retrying(after: .seconds(1)), counting: loop.calls.methods[method])
+                ).because("TOO_MANY_CALLS", ["limit": "\(loop.policy.maxOpenCalls)"]).retrying(after: .seconds(1)),
+                counting: loop.calls.methods[method])
         }
         guard session.unsentBytes <= limits.maxUnsentBytes else {
+            reached(.unsentBytes)
             return refuse(
                 stream,
                 Status(
                     .resourceExhausted,
                     "this connection has more than \(limits.maxUnsentBytes) bytes of answers to read first"
-                ).retrying(after: .seconds(1)), counting: loop.calls.methods[method])
+                ).because("ANSWERS_UNREAD", ["limit_bytes": "\(limits.maxUnsentBytes)"]).retrying(after: .seconds(1)),
+                counting: loop.calls.methods[method])
         }
         var notes: CallNotes?
         if !loop.policy.interceptors.isEmpty {
@@ -292,7 +378,7 @@ final class GRPCConnection {
     /// Returns whether the half-close that follows in the record was taken with it.
     private func received(_ bytes: UnsafeRawBufferPointer, on stream: HTTP2Session.Stream, closes: Bool) -> Bool {
         if stream.pointee.slot != .max, let call = slots[Int(stream.pointee.slot)].call?.streaming {
-            if let status = call.received(bytes) { finish(Int(stream.pointee.slot), status) }
+            if let status = call.received(bytes) { refuseMessage(Int(stream.pointee.slot), status) }
             return false
         }
         session.consume(stream, bytes.count)
@@ -312,17 +398,26 @@ final class GRPCConnection {
         switch action {
         case .none:
             if bufferedBytes > limits.maxBufferedBytes {
+                reached(.bufferedBytes)
                 finish(
                     slot,
                     Status(
                         .resourceExhausted,
                         "the incomplete requests of this connection exceed \(limits.maxBufferedBytes) bytes; send fewer at once"
-                    ).retrying(after: .seconds(1)), force: true)
+                    ).because("REQUESTS_TOO_LARGE", ["limit_bytes": "\(limits.maxBufferedBytes)"]).retrying(
+                        after: .seconds(1)), force: true)
             }
         case .refuse(let status):
-            finish(slot, status, force: true)
+            refuseMessage(slot, status, force: true)
         }
         return false
+    }
+
+    /// Ends a call whose request can't be taken.
+    private func refuseMessage(_ slot: Int, _ status: Status, force: Bool = false) {
+        // The deframer says it of nothing but messages over the limit.
+        if status.code == .resourceExhausted { reached(.requestBytes) }
+        finish(slot, status, force: force)
     }
 
     private func halfClosed(_ stream: HTTP2Session.Stream) {
@@ -391,6 +486,7 @@ final class GRPCConnection {
                 notifyDrained: { [weak self] low in self?.streamNotify(id, low) }),
             limit: limits.maxRequestBytes, encoding: encoding, counters: counters(slot))
         call.streaming = streaming
+        if isDraining { streaming.beginDraining() }
         call.response = response
         let bound = NIOLoopBound(streaming, eventLoop: loop.eventLoop)
         let eventLoop = loop.eventLoop
@@ -469,12 +565,20 @@ final class GRPCConnection {
         let context = CallContext(
             path: router.methods[slots[slot].method].path, metadata: slots[slot].metadata?.fields ?? Metadata(),
             peer: peer, deadline: remaining.map { .now + $0 }, notes: slots[slot].notes ?? CallNotes(),
-            wasRequestCompressed: slots[slot].machine.wasCompressed, response: response)
+            wasRequestCompressed: slots[slot].machine.wasCompressed, drain: sharedDrain(), response: response)
         let logger = loop.logger
         call.task = loop.executor.run {
             let result = await Self.result(of: handler, context, logger: logger)
             me.value.complete(id, result)
         }
+    }
+
+    private func sharedDrain() -> CallDrain {
+        if let drain { return drain }
+        let made = CallDrain()
+        if isDraining { made.begin() }
+        drain = made
+        return made
     }
 
     /// The request is not whole yet: its deadline holds meanwhile.
@@ -571,7 +675,7 @@ final class GRPCConnection {
             guard slots[slot].machine.startedPulling() else { return source.close() }
             call.hold(source)
             if let response = call.response { setInitial(slot, call.stream, response) }
-            if isDraining { return finish(slot, source.statusAtShutdown()) }
+            if endsPulls { return finish(slot, source.statusAtShutdown()) }
             // Weak: a source may be held by any thread, and the session must not end on another than its own.
             let me = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
             call.attach(StreamWake(loop.eventLoop) { me.value.connection?.resume(id) })

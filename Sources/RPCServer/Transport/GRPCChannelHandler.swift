@@ -102,6 +102,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     /// A peer that takes no answers may send only so much that has to be answered.
     func read(context: ChannelHandlerContext) {
         if isStuck, inputWhileStuck > limits.maxInputWhileStuck, !isClosing {
+            if !holdsRead { connection.reached(.inputWhileStuck) }
             holdsRead = true
         } else {
             context.read()
@@ -130,7 +131,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     func beginDraining() {
         timers.beganDraining()
-        connection.beginDraining()
+        connection.beginDraining(endsPulls: true)
     }
 
     /// Sends what there is to send, as long as the socket takes it.
@@ -254,8 +255,15 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             connection.endStalledRequests(since: since)
         case .drain(let end):
             loop.report(end, of: context.channel)
-            connection.beginDraining()
+            connection.beginDraining(endsPulls: false)
         case .close(let end):
+            if end == .graceOver {
+                // Streams learn how to go on, before the rest is cut off.
+                connection.beginDraining(endsPulls: true)
+                flush()
+                // What the first has found to be held up by a window.
+                flush()
+            }
             abort(end)
             // Who does not answer or read will not read this either.
             if end == .writeTimeout || end == .keepaliveTimeout {
@@ -292,9 +300,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
                         lastStream: scanner.lastStream, code: end.isAbuse ? ControlFrame.enhanceYourCalm : 0,
                         reason: end.rawValue))
             }
-        } else if let code = connection.blame {
+        } else if let end = connection.blame {
             // libnghttp2 has judged, and said so.
-            loop.report(code == ControlFrame.enhanceYourCalm ? .tooManyResets : .protocolError, of: context.channel)
+            loop.report(end, of: context.channel)
         }
         isClosing = true
         alarm?.task.cancel()
@@ -334,6 +342,7 @@ extension HTTP2Session.Failure {
         case -901: nil  // NGHTTP2_ERR_NOMEM is not the peer's doing
         case -903: .notHTTP2  // NGHTTP2_ERR_BAD_CLIENT_MAGIC
         case -904: .flood  // NGHTTP2_ERR_FLOODED
+        case -905: .tooManyContinuations  // NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
         default: .protocolError
         }
     }
@@ -343,7 +352,7 @@ extension ConnectionEnd {
     /// Whether the transport has to say GOAWAY, because libnghttp2 did not.
     fileprivate var isForTransport: Bool {
         switch self {
-        case .tooManyResets, .notHTTP2, .protocolError: false
+        case .tooManyResets, .tooManyStreams, .tooManySettings, .notHTTP2, .protocolError: false
         default: true
         }
     }

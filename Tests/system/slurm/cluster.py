@@ -62,10 +62,11 @@ class Cluster:
         """The pid of one of its daemons."""
         return int((self.directory / f"run/{name}.pid").read_text())
 
-    def stop_controller(self) -> None:
-        pid = self.daemon("slurmctld")
+    def stop(self, name: str) -> None:
+        """One of its daemons; ``up`` brings it back."""
+        pid = self.daemon(name)
         os.kill(pid, 15)
-        eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), "slurmctld to end")
+        eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), f"{name} to end")
 
 
 def _free_ports() -> int:

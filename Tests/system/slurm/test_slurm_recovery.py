@@ -55,7 +55,7 @@ def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, clus
     with server.client() as client:
         submit(client, shell("sleep 2; exit 5"), "before")
         until_state(client, "before", "running")
-        cluster.stop_controller()
+        cluster.stop("slurmctld")
         try:
             submit(client, ["true"], "meanwhile")
             client.submit(["true"], job_id="local")

@@ -3,10 +3,11 @@
 >>> from dspy_orchestrator import Client
 >>> with Client() as client:                                            # doctest: +SKIP
 ...     job = client.submit(["python3", "-c", "print('__DSPY_RESULT__:[1, 2]')"])
-...     client.wait(job.job_id, check=True).result
+...     job.result(timeout=60)
 [1, 2]
 """
 
+from dspy_orchestrator.aio import AsyncClient, AsyncEventStream, AsyncJobHandle, AsyncLogStream
 from dspy_orchestrator.client import Client
 from dspy_orchestrator.errors import (
     AlreadyExists,
@@ -16,16 +17,22 @@ from dspy_orchestrator.errors import (
     EventGap,
     FailedPrecondition,
     InvalidArgument,
+    JobCancelled,
     JobFailed,
     NotFound,
     OrchestratorError,
     PermissionDenied,
+    RemoteError,
     ResourceExhausted,
     ServerError,
     Unauthenticated,
     Unavailable,
     Unimplemented,
 )
+from dspy_orchestrator.executor import OrchestratorExecutor
+from dspy_orchestrator.handle import JobHandle, as_completed
+from dspy_orchestrator.health import Health
+from dspy_orchestrator.logs import LogStream
 from dspy_orchestrator.model import (
     ClassStats,
     Event,
@@ -33,14 +40,22 @@ from dspy_orchestrator.model import (
     Job,
     JobClass,
     JobState,
+    LogChunk,
     Metric,
     Metrics,
+    Resources,
     RetryPolicy,
+    Slurm,
 )
+from dspy_orchestrator.requests import JobSpec
 from dspy_orchestrator.stream import EventStream
 
 __all__ = [
     "AlreadyExists",
+    "AsyncClient",
+    "AsyncEventStream",
+    "AsyncJobHandle",
+    "AsyncLogStream",
     "Cancelled",
     "ClassStats",
     "Client",
@@ -51,22 +66,33 @@ __all__ = [
     "EventStream",
     "FailedPrecondition",
     "FailureReason",
+    "Health",
     "InvalidArgument",
     "Job",
+    "JobCancelled",
     "JobClass",
     "JobFailed",
+    "JobHandle",
+    "JobSpec",
     "JobState",
+    "LogChunk",
+    "LogStream",
     "Metric",
     "Metrics",
     "NotFound",
     "OrchestratorError",
+    "OrchestratorExecutor",
     "PermissionDenied",
+    "RemoteError",
     "ResourceExhausted",
+    "Resources",
     "RetryPolicy",
     "ServerError",
+    "Slurm",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "as_completed",
 ]
 
 __version__ = "0.1.0"

@@ -9,9 +9,10 @@ class OrchestratorStub(object):
     """Takes jobs, keeps them safe, runs them here or hands them to Slurm, and tells what happens as it happens.
 
     Errors are gRPC status codes with a one-line message that names the field, the value and the remedy:
-    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE,
-    RESOURCE_EXHAUSTED (details: google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE,
-    DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
+    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND and ALREADY_EXISTS (google.rpc.ResourceInfo),
+    FAILED_PRECONDITION, OUT_OF_RANGE, RESOURCE_EXHAUSTED (google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED,
+    UNAVAILABLE, DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED; most have a google.rpc.ErrorInfo with a reason of
+    Documentation/errors.md. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
     of SubmitJob is safe when it carries the same job_id.
     """
 
@@ -67,9 +68,10 @@ class OrchestratorServicer(object):
     """Takes jobs, keeps them safe, runs them here or hands them to Slurm, and tells what happens as it happens.
 
     Errors are gRPC status codes with a one-line message that names the field, the value and the remedy:
-    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE,
-    RESOURCE_EXHAUSTED (details: google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE,
-    DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
+    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND and ALREADY_EXISTS (google.rpc.ResourceInfo),
+    FAILED_PRECONDITION, OUT_OF_RANGE, RESOURCE_EXHAUSTED (google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED,
+    UNAVAILABLE, DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED; most have a google.rpc.ErrorInfo with a reason of
+    Documentation/errors.md. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
     of SubmitJob is safe when it carries the same job_id.
     """
 
@@ -112,7 +114,8 @@ class OrchestratorServicer(object):
     def StreamEvents(self, request, context):
         """Lifecycle events in sequence order: history after the cursor first, then live ones, no gap and no repeat. After a
         broken connection call again with after_sequence set to the last sequence seen. OUT_OF_RANGE: the cursor is older
-        than what is kept; the message names the oldest sequence that is.
+        than what is kept, or ahead of the log; the message and a google.rpc.ErrorInfo (reason SEQUENCE_NOT_KEPT, metadata
+        oldest_sequence) name the oldest sequence that is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,9 +189,10 @@ class Orchestrator(object):
     """Takes jobs, keeps them safe, runs them here or hands them to Slurm, and tells what happens as it happens.
 
     Errors are gRPC status codes with a one-line message that names the field, the value and the remedy:
-    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE,
-    RESOURCE_EXHAUSTED (details: google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE,
-    DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
+    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND and ALREADY_EXISTS (google.rpc.ResourceInfo),
+    FAILED_PRECONDITION, OUT_OF_RANGE, RESOURCE_EXHAUSTED (google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED,
+    UNAVAILABLE, DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED; most have a google.rpc.ErrorInfo with a reason of
+    Documentation/errors.md. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
     of SubmitJob is safe when it carries the same job_id.
     """
 
