@@ -102,7 +102,7 @@ let package = Package(
         .executableTarget(
             name: "InteropServer",
             dependencies: [
-                "RPCServer", "Protocol", "CInteropProto",
+                "RPCServer", "Protocol", "Credentials", "CInteropProto",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Orchestrator
 import RPCServer
+import Services
 
 /// The flags of `serve`. Each has an environment variable; the flag beats it.
 struct ServeOptions: ParsableArguments {
@@ -51,59 +52,7 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: 1)")
     var gpuLimit: String?
 
-    @Option(
-        help:
-            "true gives jobs of class gpu_slurm to Slurm, by its client programs. (env: ORCHESTRATOR_SLURM; default: false)"
-    )
-    var slurm: String?
-
-    @Option(
-        help:
-            "The directory of sbatch, squeue, sacct, scancel and scontrol. (env: ORCHESTRATOR_SLURM_BIN; default: along PATH)"
-    )
-    var slurmBin: String?
-
-    @Option(
-        help:
-            "A directory of batch templates, NAME.sbatch each, as in deploy/slurm. (env: ORCHESTRATOR_SLURM_TEMPLATES; default: none)"
-    )
-    var slurmTemplates: String?
-
-    @Option(
-        help:
-            "Where batch jobs keep their files, on a file system that Slurm's nodes see at the same path. (env: ORCHESTRATOR_SLURM_JOBS_DIR; default: jobs in --data-dir)"
-    )
-    var slurmJobsDir: String?
-
-    @Option(
-        help: "The partition of jobs that name none. (env: ORCHESTRATOR_SLURM_PARTITION; default: the cluster's)")
-    var slurmPartition: String?
-
-    @Option(
-        help: "Jobs that Slurm has at once; more wait here. (env: ORCHESTRATOR_SLURM_MAX_JOBS; default: 1000)")
-    var slurmMaxJobs: String?
-
-    @Option(
-        help:
-            "Seconds between two looks at Slurm's queue while jobs are there; more often while something changes, less often while nothing does. (env: ORCHESTRATOR_SLURM_POLL_SECONDS; default: 5)"
-    )
-    var slurmPollSeconds: String?
-
-    @Option(
-        help:
-            "Seconds without any trace of a job in Slurm before it is LOST. (env: ORCHESTRATOR_SLURM_LOST_SECONDS; default: 300)"
-    )
-    var slurmLostSeconds: String?
-
-    @Option(
-        help:
-            "Seconds that a submission of unknown outcome has to show up in Slurm before it is sent again. (env: ORCHESTRATOR_SLURM_ADOPT_SECONDS; default: 15)"
-    )
-    var slurmAdoptSeconds: String?
-
-    @Option(
-        help: "Seconds that one command of Slurm's may take. (env: ORCHESTRATOR_SLURM_COMMAND_SECONDS; default: 20)")
-    var slurmCommandSeconds: String?
+    @OptionGroup var slurm: SlurmServeOptions
 
     @Option(
         help:
@@ -162,6 +111,18 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
+            "false asks callers of gRPC's health service for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_HEALTH; default: true)"
+    )
+    var openHealth: String?
+
+    @Option(
+        help:
+            "false asks callers of gRPC's reflection for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_REFLECTION; default: true)"
+    )
+    var openReflection: String?
+
+    @Option(
+        help:
             "true allows to listen beyond loopback without encryption and tokens, where anybody who reaches the port can run commands here. (env: ORCHESTRATOR_INSECURE; default: false)"
     )
     var insecure: String?
@@ -171,6 +132,12 @@ struct ServeOptions: ParsableArguments {
             "Files and connections open at once; jobs start with the limit that was. (env: ORCHESTRATOR_MAX_OPEN_FILES; default: as many as this process is allowed)"
     )
     var maxOpenFiles: String?
+
+    @Option(
+        help:
+            "Events a second that one caller may publish, and in one go what it saved up in ten. 0: any. (env: ORCHESTRATOR_PUBLISH_RATE; default: 100)"
+    )
+    var publishRate: String?
 
     @OptionGroup(title: "Limits of gRPC")
     var rpcLimits: RPCLimitOptions
@@ -196,8 +163,11 @@ struct ServeConfiguration {
     var tokens: CredentialFile?
     var opensProbes: Bool
     var opensMetrics: Bool
+    var methodRoles: MethodRoles
     var rpcLimits: ServerLimits
     var rpcPolicy: CallPolicy
+    /// Events a second, by one caller; 0 is without limit.
+    var publishRate: Int
     /// nil is as many as the process is allowed.
     var maxOpenFiles: UInt64?
     /// nil is no bridge.
@@ -279,49 +249,21 @@ struct ServeConfiguration {
         opensMetrics = try setting(
             "open-metrics", "ORCHESTRATOR_OPEN_METRICS", options.openMetrics, "true or false", http.isLoopback,
             Parse.boolean)
+        methodRoles = MethodRoles(
+            opensHealth: try setting(
+                "open-health", "ORCHESTRATOR_OPEN_HEALTH", options.openHealth, "true or false", true, Parse.boolean),
+            opensReflection: try setting(
+                "open-reflection", "ORCHESTRATOR_OPEN_REFLECTION", options.openReflection, "true or false", true,
+                Parse.boolean))
         rpcLimits = try ServerLimits(options.rpcLimits, environment: environment)
         rpcPolicy = try CallPolicy(options.rpcLimits, environment: environment)
         maxOpenFiles = try setting(
             "max-open-files", "ORCHESTRATOR_MAX_OPEN_FILES", options.maxOpenFiles, "a number from 64 to 1073741816", nil
         ) { Parse.count(64...1_073_741_816)($0).map { UInt64($0) } }
-        if try setting("slurm", "ORCHESTRATOR_SLURM", options.slurm, "true or false", false, Parse.boolean) {
-            var slurm = SlurmConfiguration(
-                jobsDirectory: try setting(
-                    "slurm-jobs-dir", "ORCHESTRATOR_SLURM_JOBS_DIR", options.slurmJobsDir, "a path",
-                    dataDirectory + "/jobs", Parse.path))
-            slurm.programDirectory = try setting(
-                "slurm-bin", "ORCHESTRATOR_SLURM_BIN", options.slurmBin, "an absolute path", nil
-            ) { $0.hasPrefix("/") ? Parse.path($0) : nil }
-            slurm.templateDirectory = try setting(
-                "slurm-templates", "ORCHESTRATOR_SLURM_TEMPLATES", options.slurmTemplates, "a path", nil, Parse.path)
-            slurm.defaultPartition = try setting(
-                "slurm-partition", "ORCHESTRATOR_SLURM_PARTITION", options.slurmPartition,
-                "a partition's name, or several with commas between", nil
-            ) { SlurmConfiguration.isPartition($0) ? $0 : nil }
-            slurm.maxJobs = try setting(
-                "slurm-max-jobs", "ORCHESTRATOR_SLURM_MAX_JOBS", options.slurmMaxJobs, "a number from 1 to 100000",
-                slurm.maxJobs, many)
-            func seconds(_ flag: String, _ variable: String, _ given: String?, _ most: Double, _ fallback: Duration)
-                throws -> Duration
-            {
-                try setting(
-                    flag, variable, given, "a number of seconds from 0.1 to \(Int(most))", fallback,
-                    Parse.seconds(0.1...most))
-            }
-            slurm.pollInterval = try seconds(
-                "slurm-poll-seconds", "ORCHESTRATOR_SLURM_POLL_SECONDS", options.slurmPollSeconds, 600,
-                slurm.pollInterval)
-            slurm.lostAfter = try seconds(
-                "slurm-lost-seconds", "ORCHESTRATOR_SLURM_LOST_SECONDS", options.slurmLostSeconds, 86_400,
-                slurm.lostAfter)
-            slurm.adoptionGrace = try seconds(
-                "slurm-adopt-seconds", "ORCHESTRATOR_SLURM_ADOPT_SECONDS", options.slurmAdoptSeconds, 3_600,
-                slurm.adoptionGrace)
-            slurm.commandTimeout = try seconds(
-                "slurm-command-seconds", "ORCHESTRATOR_SLURM_COMMAND_SECONDS", options.slurmCommandSeconds, 600,
-                slurm.commandTimeout)
-            self.slurm = slurm
-        }
+        publishRate = try setting(
+            "publish-rate", "ORCHESTRATOR_PUBLISH_RATE", options.publishRate, "a number from 0 to 1000000", 100,
+            Parse.count(0...1_000_000))
+        slurm = try SlurmConfiguration(options.slurm, environment: environment, dataDirectory: dataDirectory)
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

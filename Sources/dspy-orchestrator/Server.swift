@@ -70,7 +70,7 @@ struct Server {
         let admission = Admission(slurm: slurm)
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
-            admit: { try admission.admit($0) })
+            publishedPerSecond: configuration.publishRate, admit: { try admission.admit($0) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
             services: [OrchestratorService.name, HealthRegistry.serviceName], files: DescriptorFile.served)
@@ -143,7 +143,7 @@ struct Server {
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
                 AuthenticationInterceptor(
-                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
+                    authenticator: authenticator, role: configuration.methodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)

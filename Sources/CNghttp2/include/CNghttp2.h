@@ -53,6 +53,7 @@ typedef struct cng_request {
   cng_bytes timeout;   // grpc-timeout; start is NULL when absent
   cng_bytes encoding;  // grpc-encoding
   bool is_post;
+  bool is_head;
   bool headers_too_large;  // the block went over max_header_bytes and was cut
   uint8_t content_type;    // cng_content_type
 } cng_request;
@@ -88,6 +89,8 @@ void cng_session_destroy(cng_session *session);
 // Takes bytes from the peer: 0, or a negative libnghttp2 error after which the session is only good to be drained and
 // destroyed. The bytes must stay in place until the record is cleared.
 int cng_session_feed(cng_session *session, const uint8_t *bytes, size_t length);
+// GOAWAY with this code, and then the end; nothing when there was one like it before.
+int cng_session_terminate(cng_session *session, uint32_t code);
 const cng_event *cng_session_events(const cng_session *session, size_t *count);
 void cng_session_clear_events(cng_session *session);
 // The fields of the requests in the record.
@@ -161,8 +164,10 @@ void cng_session_resume_all(cng_session *session);
 void cng_stream_resume(cng_session *session, cng_stream *stream);
 size_t cng_session_waiting_pulls(const cng_session *session);
 
-// An answer that is not gRPC's: status is three digits, body short text.
+// An answer that is not gRPC's: status is three digits, body short text. The request may go on to its end for 64 KiB.
 int cng_stream_reject(cng_session *session, cng_stream *stream, const char status[3], cng_bytes body);
+// Tells the peer to end all requests that were rejected, have their answers, and have not ended.
+void cng_session_dismiss_rejected(cng_session *session);
 int cng_stream_reset(cng_session *session, cng_stream *stream, uint32_t code);
 
 // ---- the connection's end

@@ -8,12 +8,14 @@ public final class EventLog: Sendable {
     /// Rows of history looked at for one page, at most, so that a rare filter can't hold a database reader for long.
     static let rowsScanned: UInt64 = 50_000
     static let rowsRead = 2_000
-    /// Newest events kept as values, for the sinks.
+    /// Newest events kept as values, for the sinks: whichever limit comes first.
     static let recentEvents = 4_096
+    static let recentBytes = 16 << 20
 
     let ring: EventRing
     private let wakers = Wakers()
-    private let recent = Mutex<Deque<Event>>([])
+    /// With the bytes of their data.
+    private let recent = Mutex<(events: Deque<Event>, bytes: Int)>(([], 0))
     private let database: DatabasePool
     private let encode: @Sendable (Event) -> [UInt8]
 
@@ -49,8 +51,14 @@ public final class EventLog: Sendable {
             ring.append(encode(event), sequence: event.sequence, type: event.type, jobID: event.jobID)
         }
         recent.withLock { recent in
-            recent.append(contentsOf: events)
-            if recent.count > Self.recentEvents { recent.removeFirst(recent.count - Self.recentEvents) }
+            for event in events {
+                recent.events.append(event)
+                recent.bytes += event.data.count
+            }
+            while recent.events.count > Self.recentEvents || recent.bytes > Self.recentBytes {
+                guard let oldest = recent.events.popFirst() else { break }
+                recent.bytes -= oldest.data.count
+            }
         }
     }
 
@@ -62,8 +70,8 @@ public final class EventLog: Sendable {
     func recentEvents(after: UInt64, limit: Int) -> [Event]? {
         if after >= lastSequence || limit <= 0 { return [] }
         return recent.withLock { recent -> [Event]? in
-            guard let oldest = recent.first?.sequence, after + 1 >= oldest else { return nil }
-            return Array(recent.dropFirst(Int(after + 1 - oldest)).prefix(limit))
+            guard let oldest = recent.events.first?.sequence, after + 1 >= oldest else { return nil }
+            return Array(recent.events.dropFirst(Int(after + 1 - oldest)).prefix(limit))
         }
     }
 

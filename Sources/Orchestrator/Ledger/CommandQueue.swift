@@ -6,6 +6,8 @@ enum LedgerRequest: Sendable {
     case submit(JobSpec, CheckedContinuation<Submission, any Error>)
     case submitMany([JobSpec], CheckedContinuation<[Result<Submission, OrchestratorError>], Never>)
     case change(String, JobMachine.Command, CheckedContinuation<Job, any Error>)
+    /// Checked by `AgentEventRules`.
+    case publish(AgentEvent, CheckedContinuation<Publication, any Error>)
     /// The writer's own.
     case followUp(String, JobMachine.Command)
 
@@ -16,7 +18,7 @@ enum LedgerRequest: Sendable {
 
     fileprivate var submissions: Int {
         switch self {
-        case .submit, .submitMany: weight
+        case .submit, .submitMany, .publish: weight
         case .change, .followUp: 0
         }
     }

@@ -201,6 +201,17 @@ public final class Ledger: Sendable {
         try await change(id, .slurm(attempt: attempt, report))
     }
 
+    /// Adds an agent's event to the log, durably.
+    ///
+    /// - Throws: `invalidArgument`; `notFound` when the job it is about is not known; `alreadyExists` when its id is that of
+    ///   another event; `resourceExhausted`, `unavailable`.
+    public func publish(_ event: AgentEvent) async throws -> Publication {
+        let event = try AgentEventRules(maxDataBytes: configuration.maxEventBytes).checked(event)
+        return try await withCheckedThrowingContinuation { caller in
+            if let refusal = queue.push(.publish(event, caller)) { caller.resume(throwing: error(for: refusal)) }
+        }
+    }
+
     /// Where a sink has come to. Not awaited: it is durable with the next commit, within a second, or at `close`.
     public func saveCursor(_ name: String, _ sequence: UInt64) {
         cursors.withLock { $0[name] = sequence }

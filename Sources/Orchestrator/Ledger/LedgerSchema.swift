@@ -82,7 +82,15 @@ enum LedgerSchema {
                     INSERT INTO identity (key) VALUES (randomblob(16));
                     """)
         }
-        migrator.registerMigration("4: batch jobs") { database in
+        migrator.registerMigration("4: published events") { database in
+            // An agent's own ids of events, for as long as the events are kept.
+            try database.execute(
+                sql: """
+                    CREATE TABLE published (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+                    CREATE INDEX published_by_sequence ON published (sequence);
+                    """)
+        }
+        migrator.registerMigration("5: batch jobs") { database in
             // The identity is in the names of batch jobs, so that two servers on one cluster keep apart.
             try database.execute(
                 sql: """

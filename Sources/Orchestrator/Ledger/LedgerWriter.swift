@@ -33,6 +33,7 @@ struct LedgerWriter {
         case submission(Result<Submission, OrchestratorError>)
         case submissions([Result<Submission, OrchestratorError>])
         case job(Result<Job, OrchestratorError>)
+        case publication(Result<Publication, OrchestratorError>)
         case nobodys
     }
 
@@ -177,6 +178,7 @@ struct LedgerWriter {
         case .submitMany(let specs, _): .submissions(submit(specs, to: &batch, in: database))
         case .change(let id, let command, _):
             .job(apply(command, id: id, to: &batch, in: database).map(\.job))
+        case .publish(let event, _): .publication(publish(event, to: &batch, in: database))
         case .followUp(let id, let command):
             followUp(command, id: id, to: &batch, in: database)
         }
@@ -189,6 +191,41 @@ struct LedgerWriter {
             logger.error("what follows for a job can't be applied: \(error)", metadata: ["job": "\(id)"])
         }
         return .nobodys
+    }
+
+    private func publish(
+        _ agents: AgentEvent, to batch: inout LedgerBatch, in database: Database
+    ) -> Result<Publication, OrchestratorError> {
+        do throws(OrchestratorError) {
+            if !agents.id.isEmpty, let known = try published(agents.id, batch, in: database) {
+                guard
+                    known.type.rawValue == agents.type, known.jobID == agents.jobID, known.data == agents.data
+                else {
+                    throw OrchestratorError(
+                        .alreadyExists,
+                        "event_id \(agents.id.debugDescription) was published with other content, as event "
+                            + "\(known.sequence); use a new id or send the same content")
+                }
+                return .success(Publication(event: known, alreadyExisted: true))
+            }
+            let event = try batch.publish(agents) { id throws(OrchestratorError) in try committed(id, in: database) }
+            return .success(Publication(event: event, alreadyExisted: false))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func published(
+        _ id: String, _ batch: LedgerBatch, in database: Database
+    ) throws(OrchestratorError) -> Event? {
+        if let event = batch.published[id] { return event }
+        do {
+            let statement = try database.cachedStatement(
+                sql: EventRow.selectSQL + " WHERE sequence = (SELECT sequence FROM published WHERE id = ?)")
+            return try Row.fetchOne(statement, arguments: [id]).map { try EventRow.event($0) }
+        } catch {
+            throw failure(for: error)
+        }
     }
 
     /// Parents come before their children here. One that was refused takes its children with it: its id may be that of
@@ -264,6 +301,7 @@ struct LedgerWriter {
             }
             var event = try RowWriter(database, sql: EventRow.insertSQL)
             for entry in batch.events { try EventRow.insert(entry.event, job: entry.job, &event) }
+            try write(published: batch.published, in: database)
             var total = try RowWriter(database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)")
             for (state, count) in newTotals where totals[state] != count {
                 total.bind(state.rawValue)
@@ -284,6 +322,20 @@ struct LedgerWriter {
         return rows
     }
 
+    private func write(published: [String: Event], in database: Database) throws {
+        if published.isEmpty { return }
+        var row = try RowWriter(database, sql: "INSERT OR REPLACE INTO published (id, sequence) VALUES (?,?)")
+        for (id, event) in published {
+            row.bind(id)
+            row.bind(event.sequence)
+            try row.run()
+        }
+        // Ids of events that are no longer kept.
+        try database.cachedStatement(
+            sql: "DELETE FROM published WHERE sequence < (SELECT min(sequence) FROM events)"
+        ).execute()
+    }
+
     // MARK: Answering
 
     private func reply(_ request: LedgerRequest, _ answer: Answer) {
@@ -291,7 +343,8 @@ struct LedgerWriter {
         case (.submit(_, let caller), .submission(let result)): caller.resume(with: result.mapError { $0 })
         case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
         case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
-        case (.submit, _), (.submitMany, _), (.change, _), (.followUp, _): break
+        case (.publish(_, let caller), .publication(let result)): caller.resume(with: result.mapError { $0 })
+        case (.submit, _), (.submitMany, _), (.change, _), (.publish, _), (.followUp, _): break
         }
     }
 
@@ -304,6 +357,7 @@ struct LedgerWriter {
         case .submission(let result): reply(request, .submission(refused(result)))
         case .submissions(let results): reply(request, .submissions(results.map(refused)))
         case .job(let result): reply(request, .job(refused(result)))
+        case .publication(let result): reply(request, .publication(refused(result)))
         case .nobodys: break
         }
     }
@@ -314,6 +368,7 @@ struct LedgerWriter {
         case .submit(_, let caller): caller.resume(throwing: failure)
         case .submitMany(let specs, let caller): caller.resume(returning: specs.map { _ in .failure(failure) })
         case .change(_, _, let caller): caller.resume(throwing: failure)
+        case .publish(_, let caller): caller.resume(throwing: failure)
         case .followUp: break
         }
     }

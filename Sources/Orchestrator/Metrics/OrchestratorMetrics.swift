@@ -86,7 +86,8 @@ public final class OrchestratorMetrics: Sendable {
 
     /// One event, with the job as it is after it and the state it had before.
     func observe(_ event: Event, job: Job?, from oldState: JobState?) {
-        (knownEvents[event.type] ?? eventsPublished[event.type.rawValue]).increment()
+        // What agents call their events is theirs to say, and no label.
+        (knownEvents[event.type] ?? eventsPublished[event.type.isAgents ? "agent" : event.type.rawValue]).increment()
         guard let job, let instruments = classes[job.jobClass] else { return }
         switch event.type {
         case .taskSubmitted: instruments.submitted.increment()

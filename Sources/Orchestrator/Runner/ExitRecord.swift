@@ -11,8 +11,6 @@ struct ExitRecord: Sendable, Equatable {
     var cancelled = false
     /// Descendants that even SIGKILL did not end.
     var leftovers = false
-    /// Written by the command to its standard output, kept or not.
-    var outputBytes: Int64 = 0
     var outputTruncated = false
     var errorTruncated = false
     /// Bytes the command wrote, kept or not.
@@ -48,7 +46,6 @@ struct ExitRecord: Sendable, Equatable {
         timedOut = number("timed_out") == 1
         cancelled = number("cancelled") == 1
         leftovers = number("leftovers") == 1
-        outputBytes = fields["stdout_bytes"].flatMap { Int64($0) } ?? 0
         outputTruncated = number("stdout_truncated") == 1
         errorTruncated = number("stderr_truncated") == 1
         outputBytes = fields["stdout_bytes"].flatMap { UInt64($0) } ?? 0

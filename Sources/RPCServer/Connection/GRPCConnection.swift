@@ -68,6 +68,12 @@ final class GRPCConnection {
         try session.feed(bytes) { process($0) }
     }
 
+    /// The peer broke a rule that libnghttp2 does not hold it to. Drain what is left to say, and close.
+    func blame(_ violation: StreamOrder.Violation) {
+        guard !isClosed else { return }
+        session.terminate(code: violation.rawValue)
+    }
+
     /// A limit held; the connection goes on.
     func reached(_ limit: LimitReached, times: UInt64 = 1) {
         loop.calls.reached(limit, times: times)
@@ -192,8 +198,8 @@ final class GRPCConnection {
         session.cut(stream, EncodedStatus(status))
     }
 
-    /// Ends the calls whose one request is not whole and brought nothing since then. Messages of a stream may take their
-    /// time.
+    /// Ends the calls whose one request is not whole and brought nothing since then, and what is no call and was answered.
+    /// Messages of a stream may take their time.
     func endStalledRequests(since: NIODeadline) {
         guard !isClosed else { return }
         for index in slots.indices
@@ -203,6 +209,8 @@ final class GRPCConnection {
                 Status(.cancelled, "the request stopped before it was whole; send it without such pauses")
                     .because("REQUEST_STALLED"))
         }
+        session.dismissRejected()
+        needsFlush?()
     }
 
     // MARK: Streams that wait

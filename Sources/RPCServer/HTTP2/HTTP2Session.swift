@@ -129,6 +129,8 @@ final class HTTP2Session {
         }
     }
 
+    func dismissRejected() { cng_session_dismiss_rejected(session) }
+
     func reset(_ stream: Stream, code: UInt32) { _ = cng_stream_reset(session, stream, code) }
     func ping(_ opaque: UInt64) {
         withUnsafeBytes(of: opaque) { bytes in
@@ -136,5 +138,7 @@ final class HTTP2Session {
         }
     }
     func announceShutdown() { _ = cng_session_announce_shutdown(session) }
+    /// The connection's end: a GOAWAY that no stream outlives.
+    func terminate(code: UInt32) { _ = cng_session_terminate(session, code) }
     func goAway(code: UInt32) { _ = cng_session_goaway(session, code) }
 }

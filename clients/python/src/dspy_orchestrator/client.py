@@ -17,7 +17,7 @@ from dspy_orchestrator.handle import JobHandle
 from dspy_orchestrator.health import Health
 from dspy_orchestrator.log_position import LogPosition
 from dspy_orchestrator.logs import LogStream
-from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Resources, RetryPolicy, Slurm
+from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Published, Resources, RetryPolicy, Slurm
 from dspy_orchestrator.requests import JobSpec
 from dspy_orchestrator.security import Security
 from dspy_orchestrator.stream import EventStream
@@ -69,6 +69,7 @@ class Client:
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        deadline: float | None = None,
         retry: RetryPolicy | None = None,
         depends_on: Sequence[str | Job | JobHandle] = (),
         resources: Resources | None = None,
@@ -84,7 +85,8 @@ class Client:
         top of it. ``slurm`` makes it a batch job; without a command its payload holds the parameters of a template.
         ``job_class`` is ``cpu_short`` unless said otherwise, ``gpu_slurm`` with ``slurm``. ``cwd`` is an absolute path
         on the server's machine. ``timeout`` is in seconds, of one attempt; None is the server's default for the class.
-        Higher ``priority`` runs first. The jobs in ``depends_on`` must succeed first.
+        ``deadline`` is in seconds from now to the job's end, waiting and all attempts included. Higher ``priority``
+        runs first. The jobs in ``depends_on`` must succeed first.
 
         Submitting again with the same ``job_id`` and content returns the job that is there; other content raises
         AlreadyExists. Without one the client makes a UUID, so that its own retries never run a job twice.
@@ -98,6 +100,7 @@ class Client:
             priority=priority,
             labels=labels,
             timeout=timeout,
+            deadline=deadline,
             retry=retry,
             depends_on=depends_on,
             resources=resources,
@@ -115,8 +118,9 @@ class Client:
     def submit_many(self, jobs: Iterable[JobSpec | Mapping[str, Any]]) -> list[JobHandle | OrchestratorError]:
         """Hands in jobs, up to a thousand a call, each call one commit of the server.
 
-        A job is a JobSpec, or a dict of what ``submit`` takes. The answer has one entry for each, in their order: its
-        JobHandle, or the error that ``submit`` would have raised, for one that is refused does not affect the others.
+        A job is a JobSpec, or a dict of what ``submit`` takes; it may depend on others before it in the list. The
+        answer has one entry for each, in their order: its JobHandle, or the error that ``submit`` would have raised;
+        one that is refused does not affect the others.
         """
         return [
             from_status(result.error) if result.HasField("error") else JobHandle(self, wire.job(result.job))
@@ -159,6 +163,23 @@ class Client:
         An ended job stays as it is. ``reason`` is kept with the job, for people; at most 1024 bytes.
         """
         return wire.job(self._unary("CancelJob", pb.CancelJobRequest(job_id=job_id, reason=reason)).job)
+
+    def publish_event(
+        self,
+        type: str,  # noqa: A002
+        data: Mapping[str, Any] | None = None,
+        *,
+        job: str | Job | JobHandle | None = None,
+        event_id: str | None = None,
+    ) -> Published:
+        """Adds an event of your own to the log, in one order with the jobs' events, and says where it stands.
+
+        ``type`` is ``agent.`` and words of a-z 0-9 _ - with dots between, such as ``agent.tool.call``. ``data`` is at
+        most 16 KiB of JSON. ``job`` is what it is about, if anything. Submitting an ``event_id`` again gives the event
+        that is there. Raises ResourceExhausted when this goes faster than the server allows, for all of ``timeout``.
+        """
+        request = requests.publish_event(type, data, job, event_id)
+        return wire.published(self._unary("PublishEvent", request))
 
     def metrics(self) -> Metrics:
         """The server's numbers, as on its ``/metrics``, and quantiles per job class."""

@@ -33,6 +33,7 @@ class JobSpec:
     priority: int = 0
     labels: Mapping[str, str] | None = None
     timeout: float | None = None
+    deadline: float | None = None
     retry: RetryPolicy | None = None
     depends_on: Sequence[Any] = ()
     resources: Resources | None = None
@@ -56,17 +57,16 @@ class JobSpec:
             payload=wire.payload(
                 self.command,
                 self.payload,
-                {
-                    "handler": self.handler,
-                    "env": self.env,
-                    "cwd": None if self.cwd is None else os.fspath(self.cwd),
-                    "stdin": self.stdin,
-                    "slurm": None if self.slurm is None else given(self.slurm),
-                },
+                self.env,
+                None if self.cwd is None else os.fspath(self.cwd),
+                self.stdin,
+                handler=self.handler,
+                slurm=None if self.slurm is None else given(self.slurm),
             ),
             priority=self.priority,
             labels=self.labels or {},
             timeout=None if self.timeout is None else wire.duration(self.timeout),
+            deadline=None if self.deadline is None else wire.duration(self.deadline),
             retry=None if self.retry is None else wire.retry_policy(self.retry),
             depends_on=[job_id(job) for job in self.depends_on],
             resources=None if self.resources is None else pb.Resources(**given(self.resources)),
@@ -126,6 +126,21 @@ def list_jobs(
         submitted_after=_stamp(submitted_after, "submitted_after"),
         submitted_before=_stamp(submitted_before, "submitted_before"),
         page_size=page_size,
+    )
+
+
+def publish_event(
+    type: str,  # noqa: A002
+    data: Mapping[str, Any] | None,
+    job: Any,
+    event_id: str | None,
+) -> pb.PublishEventRequest:
+    return pb.PublishEventRequest(
+        type=type,
+        job_id="" if job is None else job_id(job),
+        data=wire.encoded(dict(data or {}), "data", "data"),
+        # Made here, so that a retry of ours is the same event.
+        event_id=str(uuid.uuid4()) if event_id is None else event_id,
     )
 
 

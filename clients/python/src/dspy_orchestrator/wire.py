@@ -21,6 +21,7 @@ from dspy_orchestrator.model import (
     LogChunk,
     Metric,
     Metrics,
+    Published,
     RetryPolicy,
 )
 from dspy_orchestrator.v1 import orchestrator_pb2 as pb
@@ -56,7 +57,16 @@ def job_state_number(state: JobState | str) -> int:
     raise InvalidArgument(f"no job state {state!r}: use one of {known}", "states")
 
 
-def payload(command: Sequence[str] | None, base: Mapping[str, Any] | None, named: Mapping[str, Any]) -> bytes:
+def payload(
+    command: Sequence[str] | None,
+    base: Mapping[str, Any] | None,
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    stdin: str | None,
+    *,
+    handler: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+) -> bytes:
     """The JSON object that goes with a job: ``base`` and over it what was given by name."""
     if isinstance(command, (str, bytes)):
         raise InvalidArgument(
@@ -64,8 +74,15 @@ def payload(command: Sequence[str] | None, base: Mapping[str, Any] | None, named
             "no shell splits it",
             "command",
         )
-    on_top = {"command": list(command) if command is not None else None, **named}
-    content = dict(base or {}) | {key: value for key, value in on_top.items() if value is not None}
+    named = {
+        "command": list(command) if command is not None else None,
+        "handler": handler,
+        "env": env,
+        "cwd": cwd,
+        "stdin": stdin,
+        "slurm": slurm,
+    }
+    content = dict(base or {}) | {key: value for key, value in named.items() if value is not None}
     return encoded(content, "the payload", "payload")
 
 
@@ -138,6 +155,8 @@ def job(message: pb.Job) -> Job:
         priority=message.priority,
         slurm_job_id=message.slurm_job_id,
         last_sequence=message.last_sequence,
+        depends_on=tuple(message.depends_on),
+        deadline=_time(message.deadline) if message.HasField("deadline") else None,
     )
 
 
@@ -152,6 +171,10 @@ def event(message: pb.Event) -> Event:
         data=json.loads(message.data) if message.data else {},
         source=message.source,
     )
+
+
+def published(message: pb.PublishEventResponse) -> Published:
+    return Published(message.sequence, _time(message.time), message.already_existed)
 
 
 def metrics(message: pb.GetMetricsResponse) -> Metrics:

@@ -33,7 +33,7 @@ def submit(
             "--json",
             metavar="FILE",
             help='Jobs as JSON, one object or one a line: {"id", "class", "payload", "priority", "labels", '
-            '"timeout_seconds", "depends_on"}, all but the payload optional. - is standard input.',
+            '"timeout_seconds", "deadline_seconds", "depends_on"}, all but the payload optional. - is standard input.',
         ),
     ] = None,
     handler: Annotated[str | None, typer.Option(help="A handler of the server, in place of a command.")] = None,
@@ -49,6 +49,9 @@ def submit(
     stdin: Annotated[str | None, typer.Option(metavar="FILE", help="Its standard input; - is this one.")] = None,
     job_timeout: Annotated[
         float | None, typer.Option("--job-timeout", metavar="SECONDS", help="How long one attempt may take.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long until its end, waiting and all attempts included.")
     ] = None,
     attempts: Annotated[int, typer.Option(min=1, max=100, help="Attempts in all.")] = 1,
     depends_on: Annotated[
@@ -87,6 +90,7 @@ def submit(
                 priority=priority,
                 labels=_pairs(label, "--label"),
                 timeout=job_timeout,
+                deadline=deadline,
                 retry=RetryPolicy(attempts) if attempts > 1 else None,
                 depends_on=depends_on or (),
                 slurm=slurm,
@@ -158,6 +162,7 @@ _KEYS = {
     "priority": "priority",
     "labels": "labels",
     "timeout_seconds": "timeout",
+    "deadline_seconds": "deadline",
     "depends_on": "depends_on",
 }
 
