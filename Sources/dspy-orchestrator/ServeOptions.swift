@@ -54,6 +54,8 @@ struct ServeOptions: ParsableArguments {
 
     @OptionGroup var slurm: SlurmServeOptions
 
+    @OptionGroup var retention: RetentionOptions
+
     @Option(
         help:
             "Seconds that running jobs have to end after SIGTERM. (env: ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS; default: 20)"
@@ -153,6 +155,7 @@ struct ServeConfiguration {
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
+    var retention: Retention
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
@@ -209,6 +212,7 @@ struct ServeConfiguration {
             .gpu: try setting(
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
+        retention = try Retention(options.retention, environment: environment)
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
             "a number of seconds from 0 to 86400", .seconds(20), Parse.seconds(0...86_400))

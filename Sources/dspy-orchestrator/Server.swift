@@ -30,12 +30,17 @@ struct Server {
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
+        let jobsDirectory = configuration.dataDirectory + "/jobs"
         var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
         ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
+        ledgerConfiguration.retention = configuration.retention
+        let outputDirectories = Set([jobsDirectory, configuration.slurm?.jobsDirectory ?? jobsDirectory])
+        ledgerConfiguration.removeOutputs = { [logger] jobs in
+            for directory in outputDirectories { AttemptOutput.remove(of: jobs, in: directory, logger: logger) }
+        }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(
-                jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles.before),
+            configuration: RunnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)

@@ -11,6 +11,7 @@ public final class FileQueue: Sendable {
         let directories = QueueDirectories(configuration.directory)
         directory = configuration.directory
         let claims = ClaimedFiles(directory: directories.claimed)
+        ledger.waitForSink(DoneWriter.cursorName)
         let doneWriter = DoneWriter(directories: directories, claims: claims, ledger: ledger, logger: logger)
         self.ledger = ledger
         self.doneWriter = doneWriter

@@ -10,6 +10,8 @@ enum LedgerRequest: Sendable {
     case publish(AgentEvent, CheckedContinuation<Publication, any Error>)
     /// The writer's own.
     case followUp(String, JobMachine.Command)
+    /// Answered once the retention has nothing to drop.
+    case sweep(CheckedContinuation<Void, Never>)
 
     /// Jobs it may write.
     var weight: Int {
@@ -19,7 +21,7 @@ enum LedgerRequest: Sendable {
     fileprivate var submissions: Int {
         switch self {
         case .submit, .submitMany, .publish: weight
-        case .change, .followUp: 0
+        case .change, .followUp, .sweep: 0
         }
     }
 }

@@ -90,7 +90,18 @@ enum LedgerSchema {
                     CREATE INDEX published_by_sequence ON published (sequence);
                     """)
         }
-        migrator.registerMigration("5: batch jobs") { database in
+        migrator.registerMigration("5: retention") { database in
+            // `kept` holds running counts; the rows there are now are counted once.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN output_bytes INTEGER NOT NULL DEFAULT 0;
+                    CREATE INDEX jobs_ended ON jobs (finished_at) WHERE state >= 4;
+                    CREATE TABLE kept (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+                    INSERT INTO kept SELECT 'ended_jobs', count(*) FROM jobs WHERE state >= 4;
+                    INSERT INTO kept SELECT 'outputs', count(*) FROM jobs WHERE state >= 4 AND attempt > 0;
+                    """)
+        }
+        migrator.registerMigration("6: batch jobs") { database in
             // The identity is in the names of batch jobs, so that two servers on one cluster keep apart.
             try database.execute(
                 sql: """

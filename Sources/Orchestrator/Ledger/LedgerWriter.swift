@@ -27,6 +27,15 @@ struct LedgerWriter {
     var followUps: FollowUps
     /// After a commit of follow-ups that failed.
     private var followUpsRest: ContinuousClock.Instant?
+    let cursors: SinkCursors
+    var kept: KeptHistory
+    var sweep: Sweep
+    /// nil when there is nothing to look for.
+    var nextSweep: ContinuousClock.Instant?
+    /// A slice whose attempts' directories are being removed; its rows follow.
+    var removal: (step: Sweep.Step, files: OutputRemoval)?
+    var sweepWaiters: [CheckedContinuation<Void, Never>] = []
+    let removeOutputs: (@Sendable ([String]) -> Void)?
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
@@ -39,8 +48,8 @@ struct LedgerWriter {
 
     init(
         database: DatabasePool, path: String, index: JobIndex, events: EventLog, queue: CommandQueue,
-        observers: LedgerObservers, maxOpenJobs: Int, logger: Logger, now: @escaping @Sendable () -> Timestamp,
-        start: LedgerStore.Start
+        observers: LedgerObservers, cursors: SinkCursors, configuration: Ledger.Configuration, logger: Logger,
+        now: @escaping @Sendable () -> Timestamp, start: LedgerStore.Start
     ) {
         self.database = database
         self.path = path
@@ -48,7 +57,12 @@ struct LedgerWriter {
         self.events = events
         self.queue = queue
         self.observers = observers
-        self.maxOpenJobs = maxOpenJobs
+        self.cursors = cursors
+        maxOpenJobs = configuration.maxOpenJobs
+        removeOutputs = configuration.removeOutputs
+        sweep = Sweep(configuration.retention)
+        nextSweep = sweep.isNeeded ? .now : nil
+        kept = start.kept
         self.logger = logger
         self.now = now
         lastSequence = start.lastSequence
@@ -58,7 +72,11 @@ struct LedgerWriter {
 
     mutating func run() {
         while let work = queue.take(within: pause()) {
-            defer { followUp() }
+            for case .sweep(let caller) in work.requests { sweepWaiters.append(caller) }
+            defer {
+                followUp()
+                sweepASlice()
+            }
             if work.requests.isEmpty && work.cursors.isEmpty { continue }
             var cursors = work.cursors
             var rest = work.requests[...]
@@ -73,17 +91,23 @@ struct LedgerWriter {
                 cursors = [:]
             } while !rest.isEmpty
         }
+        for waiter in sweepWaiters { waiter.resume() }
     }
 
     // MARK: What follows
 
     /// Until something is due; nil is until somebody asks for something.
     private mutating func pause() -> Duration? {
+        var pauses: [Duration] = []
         let now = now()
-        guard let next = followUps.nextTime(now: now) else { return nil }
-        let rest = followUpsRest.map { $0 - .now } ?? .zero
-        // Looked at now and then, since the wall clock may be set while we sleep.
-        return min(max(.zero, rest, now.duration(to: next)), .seconds(10))
+        if let next = followUps.nextTime(now: now) {
+            let rest = followUpsRest.map { $0 - .now } ?? .zero
+            // Looked at now and then, since the wall clock may be set while we sleep.
+            pauses.append(min(max(rest, now.duration(to: next)), .seconds(10)))
+        }
+        // A removal of files nudges when it is done.
+        if let nextSweep, removal == nil { pauses.append(nextSweep - .now) }
+        return pauses.min().map { max(.zero, $0) }
     }
 
     /// One transaction of it: callers come between.
@@ -108,6 +132,7 @@ struct LedgerWriter {
         var answers: [Answer] = []
         answers.reserveCapacity(requests.count)
         var newTotals = totals
+        var newKept = kept
         var seconds = 0.0
         var rows = 0
         var systemError: Int32 = 0
@@ -120,10 +145,12 @@ struct LedgerWriter {
                     if let oldState = change.oldState { newTotals[oldState, default: 0] -= 1 }
                     newTotals[change.row.job.state, default: 0] += 1
                 }
+                newKept.ended(batch.changes)
                 let start = ContinuousClock.now
                 do {
                     try database.inTransaction(.immediate) {
                         rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
+                        try newKept.write(replacing: kept, in: database)
                         return .commit
                     }
                 } catch {
@@ -149,6 +176,9 @@ struct LedgerWriter {
         note(nil)
         lastSequence = batch.lastSequence
         totals = newTotals
+        kept = newKept
+        self.cursors.committed(cursors)
+        observers.history.withLock { $0 = kept.size }
 
         let batchEvents = batch.events.map(\.event)
         var released: [Job] = []
@@ -181,6 +211,7 @@ struct LedgerWriter {
         case .publish(let event, _): .publication(publish(event, to: &batch, in: database))
         case .followUp(let id, let command):
             followUp(command, id: id, to: &batch, in: database)
+        case .sweep: .nobodys
         }
     }
 
@@ -344,7 +375,8 @@ struct LedgerWriter {
         case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
         case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
         case (.publish(_, let caller), .publication(let result)): caller.resume(with: result.mapError { $0 })
-        case (.submit, _), (.submitMany, _), (.change, _), (.publish, _), (.followUp, _): break
+        case (.submit, _), (.submitMany, _), (.change, _), (.publish, _), (.followUp, _), (.sweep, _):
+            break
         }
     }
 
@@ -369,7 +401,7 @@ struct LedgerWriter {
         case .submitMany(let specs, let caller): caller.resume(returning: specs.map { _ in .failure(failure) })
         case .change(_, _, let caller): caller.resume(throwing: failure)
         case .publish(_, let caller): caller.resume(throwing: failure)
-        case .followUp: break
+        case .followUp, .sweep: break
         }
     }
 
@@ -380,7 +412,7 @@ struct LedgerWriter {
         return LedgerFault(error.extendedResultCode, systemError: systemError) == .broken
     }
 
-    private func failure(for error: any Error, systemError: Int32 = 0) -> OrchestratorError {
+    func failure(for error: any Error, systemError: Int32 = 0) -> OrchestratorError {
         if let error = error as? OrchestratorError { return error }
         let why = (error as? DatabaseError)?.line ?? "\(error)"
         let fault = (error as? DatabaseError).map { LedgerFault($0.extendedResultCode, systemError: systemError) }
@@ -404,7 +436,7 @@ struct LedgerWriter {
     }
 
     /// One line when writing starts to fail, one when it works again.
-    private func note(_ failure: OrchestratorError?) {
+    func note(_ failure: OrchestratorError?) {
         let before = observers.writeFailure.withLock { current in
             defer { current = failure?.message }
             return current

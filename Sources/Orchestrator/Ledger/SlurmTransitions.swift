@@ -122,7 +122,8 @@ extension JobMachine {
                 0, began.duration(to: Timestamp(nanoseconds: facts.endedAt ?? now.nanoseconds)).inSeconds)
         }
         job.slurm = facts
-        if let words = ending.cancelledThere, job.cancelReason == nil {
+        // One whose deadline passed was cancelled by this server.
+        if let words = ending.cancelledThere, job.cancelReason == nil, !job.isExpired {
             job.cancelReason = words
             job.cancelSource = slurmSource
         }

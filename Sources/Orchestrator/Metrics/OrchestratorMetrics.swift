@@ -61,7 +61,16 @@ public final class OrchestratorMetrics: Sendable {
             return [
                 MetricFamily(
                     name: "orchestrator_last_sequence", help: "Sequence of the newest event in the ledger.",
-                    kind: .gauge, value: Double(ledger.events.lastSequence))
+                    kind: .gauge, value: Double(ledger.events.lastSequence)),
+                MetricFamily(
+                    name: "orchestrator_oldest_sequence", help: "Sequence of the oldest event that is kept.",
+                    kind: .gauge, value: Double(ledger.events.oldestSequence)),
+                MetricFamily(
+                    name: "orchestrator_ended_jobs_kept", help: "Ended jobs in the ledger.", kind: .gauge,
+                    value: Double(ledger.history.endedJobs)),
+                MetricFamily(
+                    name: "orchestrator_job_output_bytes", help: "What ended jobs' attempts have left on the disk.",
+                    kind: .gauge, value: Double(ledger.history.outputBytes)),
             ]
         }
     }

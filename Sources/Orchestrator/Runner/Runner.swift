@@ -71,6 +71,12 @@ public final class Runner: Sendable {
         try AttemptDirectory(jobsDirectory: jobsDirectory, jobID: jobID, attempt: attempt)
     }
 
+    /// What the job's current attempt has left on the disk.
+    public func outputBytes(of job: Job) async -> Int64 {
+        guard let directory = try? directory(jobID: job.id, attempt: job.attempt) else { return 0 }
+        return await collecting.run { AttemptOutput.bytes(in: directory.path) }
+    }
+
     /// Runs the job's current attempt to its end. `job.attempt` says which it is.
     ///
     /// - Parameter isCancelled: asked once, when `cancel` has begun to reach the attempt: a cancel that came before.

@@ -214,7 +214,7 @@ extension SlurmBridge {
                 + "\(AttemptEnd.seconds(.seconds(since.duration(to: now()).components.seconds))), and has left no trace; "
                 + "whether it ended is unknown"
             metrics.failed.increment()
-            _ = await tell(track, .ended(AttemptOutcome(failure: .lost, error: error), SlurmEnding(endedAt: .now())))
+            await tellEnd(track, AttemptOutcome(failure: .lost, error: error), SlurmEnding(endedAt: .now()))
             return true
         }
     }
@@ -227,7 +227,7 @@ extension SlurmBridge {
         let (outcome, ending) = SlurmOutcome.of(
             evidence, slurmJobID: track.slurmJobID, result: remains.result, lastWords: remains.lastWords)
         if outcome.failure == nil { metrics.completed.increment() } else { metrics.failed.increment() }
-        _ = await tell(track, .ended(outcome, ending))
+        await tellEnd(track, outcome, ending)
         measureLater(track)
     }
 

@@ -155,7 +155,7 @@ extension SlurmBridge {
     /// An attempt that ended without ever being a batch job.
     private func conclude(_ track: SlurmTrack, _ outcome: AttemptOutcome) async {
         tracks[track.jobID]?.isEnding = true
-        _ = await tell(track, .ended(outcome, SlurmEnding()))
+        await tellEnd(track, outcome, SlurmEnding())
         if outcome.failure == .submitRejected { metrics.failed.increment() }
     }
 }

@@ -268,6 +268,13 @@ public actor SlurmBridge {
         }
     }
 
+    /// The attempt's end, with what it leaves on the disk.
+    func tellEnd(_ track: SlurmTrack, _ outcome: AttemptOutcome, _ ending: SlurmEnding) async {
+        var outcome = outcome
+        outcome.outputBytes = await collecting.run { AttemptOutput.bytes(in: track.directory.path) }
+        _ = await tell(track, .ended(outcome, ending))
+    }
+
     /// Until the ledger takes it: meanwhile Slurm and the attempt's directory keep what it is about. A server that is
     /// being stopped tries a few times only, as the next one finds it there.
     func tell(_ track: SlurmTrack, _ report: SlurmReport) async -> Job? {
@@ -276,6 +283,9 @@ public actor SlurmBridge {
         while true {
             do {
                 return try await ledger.slurm(track.jobID, attempt: track.attempt, report)
+            } catch let error as OrchestratorError where error.kind == .notFound {
+                // It ended, and the retention has taken it.
+                return nil
             } catch {
                 tries += 1
                 logger.error(

@@ -114,6 +114,16 @@ import Testing
         #expect(events.last == "task_cancelled")
     }
 
+    @Test func `a deadline is no cancel, though Slurm takes it for one`() throws {
+        let (running, _) = try after(there + [ran])
+        let late = try JobMachine.apply(.expire, to: running, id: "j", now: time(5), jitter: 0).job
+        let end = SlurmReport.ended(
+            AttemptOutcome(failure: .signal),
+            SlurmEnding(state: "CANCELLED", cancelledThere: "Slurm job 7 was cancelled in Slurm by user 0"))
+        let ended = try JobMachine.apply(.slurm(attempt: 1, end), to: late, id: "j", now: time(6), jitter: 0).job
+        #expect(ended.state == .failed && ended.failureReason == .timeout)
+    }
+
     @Test func `what accounting says later is kept, and nothing else changes`() throws {
         let (ended, _) = try after(there + [ran, .ended(AttemptOutcome(), SlurmEnding())])
         let report = SlurmReport.measured(elapsedSeconds: 4, maxRSSBytes: 1 << 20)
