@@ -22,7 +22,8 @@ extension GatewayRoutes {
                     json.key("slurm_job_id")
                     if batchJob.slurmJobID.isEmpty { json.null() } else { json.string(batchJob.slurmJobID) }
                     json.key("status")
-                    json.string(batchJob.state.word)
+                    // Of the submission: the job may already run, or be over.
+                    json.string(batchJob.slurmJobID.isEmpty ? batchJob.state.word : JobState.submitted.word)
                     if !batchJob.error.isEmpty {
                         json.key("error")
                         json.string(batchJob.error)

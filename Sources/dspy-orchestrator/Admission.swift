@@ -8,7 +8,7 @@ final class Admission: Sendable {
     private let draining = Atomic<Bool>(false)
     private let slurm: SlurmBridge?
 
-    /// Without a bridge the ledger refuses what is for Slurm.
+    /// Without a bridge what is for Slurm is refused.
     init(slurm: SlurmBridge?) { self.slurm = slurm }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
@@ -22,7 +22,12 @@ final class Admission: Sendable {
             )
             .because(.serverStopping)
         }
-        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) } else { try slurm?.validate(spec) }
+        try check(spec)
+    }
+
+    /// Only the payload.
+    func check(_ spec: JobSpec) throws(OrchestratorError) {
+        if let slurm, spec.jobClass == .gpuSlurm { try slurm.validate(spec) } else { try PayloadCommand.validate(spec) }
     }
 }
 

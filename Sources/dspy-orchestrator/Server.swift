@@ -44,11 +44,6 @@ struct Server {
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
-        let fileQueue = FileQueue(
-            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
-            logger: logger)
-        try fileQueue.prepare(setting: "--queue-dir")
-
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
         metrics.follow(scheduler)
@@ -57,6 +52,11 @@ struct Server {
                 slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
                 serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         }
+        let admission = Admission(slurm: slurm)
+        let fileQueue = FileQueue(
+            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
+            logger: logger, check: { spec throws(OrchestratorError) in try admission.check(spec) })
+        try fileQueue.prepare(setting: "--queue-dir")
         let logs = JobLogs(ledger: ledger) { id, attempt in
             // One that left the memory may have been either's; both keep to their own directories.
             if let slurm, ledger.cachedJob(id)?.jobClass ?? .gpuSlurm == .gpuSlurm {
@@ -72,7 +72,6 @@ struct Server {
             sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
             logger: logger)
 
-        let admission = Admission(slurm: slurm)
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             publishedPerSecond: configuration.publishRate, admit: { try admission.admit($0) })

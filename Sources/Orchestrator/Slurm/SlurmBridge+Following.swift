@@ -177,7 +177,11 @@ extension SlurmBridge {
         case .stay, .ask: return false
         case .unknownState(let word):
             metrics.unknownStates.increment()
-            logger.warning("Slurm shows a state that is unknown here: \(word)", metadata: ["job": "\(id)"])
+            if unknownWords.count < 100, unknownWords.insert(word).inserted {
+                logger.warning(
+                    "Slurm shows a state that is unknown here, so the job stays as it was: \(word)",
+                    metadata: ["job": "\(id)", "slurm_job_id": "\(track.slurmJobID)"])
+            }
             return false
         case .waiting(let state):
             guard track.word != state.rawValue || track.isRunning else { return false }
@@ -227,8 +231,9 @@ extension SlurmBridge {
         let (outcome, ending) = SlurmOutcome.of(
             evidence, slurmJobID: track.slurmJobID, result: remains.result, lastWords: remains.lastWords)
         if outcome.failure == nil { metrics.completed.increment() } else { metrics.failed.increment() }
-        await tellEnd(track, outcome, ending)
+        // Before the ledger makes this job forgotten, lest nothing be left to look for and the next look be far.
         measureLater(track)
+        await tellEnd(track, outcome, ending)
     }
 
     // MARK: Cancelling

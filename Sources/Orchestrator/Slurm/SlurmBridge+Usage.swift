@@ -15,6 +15,7 @@ extension SlurmBridge {
 
     func measureLater(_ track: SlurmTrack) {
         unmeasured.append(UnmeasuredJob(track: track, endedAt: now()))
+        lookWithinInterval()
         if unmeasured.count > Self.maxJobs { unmeasured.removeFirst(unmeasured.count - Self.maxJobs) }
     }
 

@@ -26,6 +26,8 @@ public actor SlurmBridge {
     var names: [String: String] = [:]
     /// Ended jobs of which accounting shall still say what they used.
     var unmeasured: [UnmeasuredJob] = []
+    /// Words that were logged as unknown; some are enough.
+    var unknownWords: Set<String> = []
     private var waiting = ClassQueue()
     private var submitting = 0
     private var pace: PollPace
@@ -65,6 +67,8 @@ public actor SlurmBridge {
         files = try SlurmFiles(configuration, serverEnvironment: serverEnvironment)
         if let directory = configuration.templateDirectory {
             templates = try SlurmTemplate.all(in: directory)
+            let names = templates.keys.sorted().joined(separator: ", ")
+            logger.info("batch templates of \(directory): \(names.isEmpty ? "none" : names)")
         } else {
             templates = [:]
         }
@@ -92,9 +96,9 @@ public actor SlurmBridge {
     /// Why Slurm can't be reached, in one line; nil when it can.
     public nonisolated var outageReason: String? { outage.withLock { $0 } }
 
-    /// Returns when Slurm has the job, or it has ended, or after `limit`.
+    /// Returns when Slurm has the job, or it has ended, or after `limit`; at once while Slurm is known to be away.
     public func submission(of id: String, within limit: Duration) async {
-        guard let job = ledger.cachedJob(id), job.state == .queued else { return }
+        guard outageReason == nil, let job = ledger.cachedJob(id), job.state == .queued else { return }
         let timer = Task { [weak self] in
             try await Task.sleep(for: limit)
             await self?.settled(id)
@@ -186,6 +190,7 @@ public actor SlurmBridge {
     func follow(_ track: SlurmTrack) {
         tracks[track.jobID] = track
         names[track.name] = track.jobID
+        lookWithinInterval()
     }
 
     private func forget(_ id: String) {
@@ -208,7 +213,11 @@ public actor SlurmBridge {
         wake.yield()
     }
 
-    func wakeUp() { wake.yield() }
+    /// There is something to look for, though there may have been nothing at the last look.
+    func lookWithinInterval() {
+        guard !tracks.isEmpty || !unmeasured.isEmpty else { return }
+        nextPoll = min(nextPoll, .now + configuration.pollInterval)
+    }
 
     private func setTimer() {
         timer?.cancel()
@@ -263,6 +272,8 @@ public actor SlurmBridge {
             let look = await self.poll()
             self.countStates()
             self.nextPoll = .now + self.pace.wait(after: look, jitter: .random(in: 0..<1))
+            // Jobs that came meanwhile.
+            if case .read(jobs: 0, _, _) = look { self.lookWithinInterval() }
             self.isPolling = false
             self.wake.yield()
         }

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch import submit, until_state
@@ -18,7 +21,8 @@ def test_a_batch_job_runs_and_its_result_comes_back(client: Client, cluster: Clu
     job = client.wait("good", timeout=30)
     assert job.state == "succeeded", job
     assert job.result == {"score": 0.5}
-    assert cluster.state(job.slurm_job_id) in ("COMPLETED", "COMPLETING")
+    # The job's own word may be here before Slurm's.
+    eventually(lambda: cluster.state(job.slurm_job_id) == "COMPLETED", "Slurm to say the same")
     types = [event.type for event in history(client, job.last_sequence)]
     assert types == [
         "task_submitted",
@@ -81,6 +85,35 @@ def test_the_gateway_tells_of_batch_jobs(server: Server) -> None:
     assert server.request("/slurm/status/unknown").status == 404
 
 
+def test_a_task_file_becomes_a_batch_job(server: Server) -> None:
+    task = {"class": "gpu_slurm", "payload": {"command": ["sh", "-c", "exit 3"], "slurm": {"gpus": 1}}}
+    (server.queue / "pending/dropped.json").write_text(json.dumps(task))
+    done = server.done_file("dropped")
+    assert (done["status"], done["exit_code"], done["slurm_job"]["state"]) == ("failed", 3, "FAILED")
+    assert done["slurm_job"]["id"].isdigit()
+
+    task["payload"]["slurm"] = {"partition": "a b"}  # type: ignore[index]
+    (server.queue / "pending/wrong.json").write_text(json.dumps(task))
+    reason = server.queue / "failed/wrong.json.error"
+    eventually(reason.exists, "the file's refusal")
+    assert "payload.slurm.partition" in reason.read_text()
+
+
+def test_what_a_job_used_is_known_once_accounting_has_it(server: Server, client: Client) -> None:
+    hungry = "import time; kept = bytearray(64 << 20); kept[::4096] = b'x' * (16 << 10); time.sleep(2.5)"
+    submit(client, ["python3", "-c", hungry], "hungry", mem=300)
+    assert client.wait("hungry", timeout=30).state == "succeeded"
+
+    def used() -> dict[str, Any]:
+        found = server.request("/slurm/status/hungry").json["resources"]
+        return found if found["max_rss_bytes"] else {}
+
+    resources = eventually(used, "accounting's figures")
+    assert resources["max_rss_bytes"] > 64 << 20
+    assert 2.5 < resources["elapsed_seconds"] < 30
+    assert resources["nodes"] in ("n1", "n2")
+
+
 def test_reaching_the_time_limit_is_a_timeout(client: Client, cluster: Cluster) -> None:
     submit(client, shell("trap 'exit 0' TERM; while :; do sleep 0.1; done"), "slow", time_limit=1)
     running = until_state(client, "slow", "running")
@@ -97,7 +130,7 @@ def test_a_requeued_job_goes_on_as_the_same_attempt(client: Client, cluster: Clu
     cluster.run("scontrol", "requeue", running.slurm_job_id)
     until_state(client, "again", "submitted")
     # Slurm lets a requeued job wait for two minutes.
-    cluster.run("scontrol", "update", f"jobid={running.slurm_job_id}", "StartTime=now")
+    cluster.run("scontrol", "update", f"jobid={running.slurm_job_id}", "StartTime=now+2seconds")
     job = client.wait("again", timeout=60)
     assert (job.state, job.attempt, job.slurm_job_id) == ("succeeded", 1, running.slurm_job_id), job
     types = [event.type for event in history(client, job.last_sequence)]
@@ -144,6 +177,23 @@ def test_a_lost_node_fails_what_may_not_be_requeued(client: Client, cluster: Clu
         assert node in job.error
     finally:
         # It may have come back by itself.
+        cluster.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+
+
+def test_a_lost_node_only_delays_what_may_be_requeued(client: Client, cluster: Cluster, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    submit(client, shell(f"echo x >> {ran}; [ $(wc -l < {ran}) -gt 1 ] || sleep 600"), "moved", requeue=True)
+    running = until_state(client, "moved", "running")
+    eventually(ran.exists, "its first line")
+    node = cluster.run("squeue", "--noheader", "--format=%N")
+    try:
+        cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        until_state(client, "moved", "submitted")
+        # Not at once: a node kills what comes back to it within the second in which it was taken away.
+        cluster.run("scontrol", "update", f"jobid={running.slurm_job_id}", "StartTime=now+2seconds")
+        job = client.wait("moved", timeout=60)
+        assert (job.state, job.attempt, job.slurm_job_id) == ("succeeded", 1, running.slurm_job_id), job
+    finally:
         cluster.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
 
@@ -205,3 +255,5 @@ def test_the_jobs_are_known_by_state_and_commands_by_time(client: Client, server
     assert "slurm_jobs_completed_total 1\n" in text
     assert 'slurm_command_duration_seconds_count{command="sbatch",outcome="ok"} 1\n' in text
     assert 'slurm_jobs{state="running"} 0\n' in text
+    [looked] = re.findall(r"^slurm_reconcile_last_success_timestamp_seconds (\S+)$", text, re.MULTILINE)
+    assert time.time() - 60 < float(looked) <= time.time()

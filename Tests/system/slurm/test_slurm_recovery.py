@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -68,11 +69,15 @@ def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, clus
 
             eventually(outage, "health to tell of the outage", timeout=60)
             assert server.request("/readyz").status == 200
+            task = {"id": "by-http", "class": "gpu_slurm", "payload": {"command": ["true"]}}
+            answer = server.request("/queue/submit", json.dumps(task).encode()).json
+            assert (answer["ok"], answer["slurm_job_id"], answer["status"]) == (True, None, "queued")
             assert client.status("meanwhile").state == "queued"
         finally:
             cluster.up()
         job = client.wait("meanwhile", timeout=90)
         assert (job.state, job.attempt) == ("succeeded", 1), job
+        assert client.wait("by-http", timeout=90).state == "succeeded"
         eventually(lambda: server.request("/health").json["status"] == "healthy", "health")
 
 
