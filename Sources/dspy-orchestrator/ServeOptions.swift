@@ -29,6 +29,18 @@ struct ServeOptions: ParsableArguments {
     )
     var queueDir: String?
 
+    @Option(
+        help:
+            "The program dspy-job-supervisor, of which each running job has one. (env: ORCHESTRATOR_SUPERVISOR; default: beside this program)"
+    )
+    var supervisor: String?
+
+    @Option(
+        help:
+            "Seconds without a sign of life from this server after which another one on the same queue directory may take over what it has claimed there; 2 to 86400. (env: ORCHESTRATOR_QUEUE_LEASE_SECONDS; default: 30)"
+    )
+    var queueLeaseSeconds: String?
+
     @Option(help: "Where agent_action.jsonl goes. (env: ORCHESTRATOR_LOG_DIR; default: logs)")
     var logDir: String?
 
@@ -151,6 +163,9 @@ struct ServeConfiguration {
     var http: ListenAddress
     var dataDirectory: String
     var queueDirectory: String
+    var queueLease: Duration
+    /// nil looks beside the server's own executable.
+    var supervisor: String?
     var logDirectory: String
     var isDemo: Bool
     var isMetricsEnabled: Bool
@@ -197,6 +212,13 @@ struct ServeConfiguration {
             "data-dir", "ORCHESTRATOR_DATA_DIR", options.dataDir, "a path", "data", Parse.path)
         queueDirectory = try setting(
             "queue-dir", "ENV_QUEUE_DIR", options.queueDir, "a path", "logs/env_queue", Parse.path)
+        supervisor = try setting(
+            "supervisor", "ORCHESTRATOR_SUPERVISOR", options.supervisor, "a path", nil
+        ) { Parse.path($0).map { $0 as String? } }
+        queueLease = .seconds(
+            try setting(
+                "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
+                "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
         isMetricsEnabled = try setting(

@@ -40,7 +40,8 @@ struct Server {
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before),
+            configuration: RunnerConfiguration(
+                jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles.before),
             serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
@@ -54,8 +55,10 @@ struct Server {
         }
         let admission = Admission(slurm: slurm)
         let fileQueue = FileQueue(
-            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
-            logger: logger, check: { spec throws(OrchestratorError) in try admission.check(spec) })
+            configuration: FileQueueConfiguration(
+                directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
+                lease: configuration.queueLease),
+            ledger: ledger, logger: logger, check: { spec throws(OrchestratorError) in try admission.check(spec) })
         try fileQueue.prepare(setting: "--queue-dir")
         let logs = JobLogs(ledger: ledger) { id, attempt in
             // One that left the memory may have been either's; both keep to their own directories.

@@ -44,10 +44,10 @@ def test_an_agents_event_reaches_every_reader_in_its_place(server: Server, clien
     stream = EventStream(server.http, "/v1/events?type=agent.step")
     assert next(iter(stream))["data"] == {"task_id": "a", "score": 0.5}
     stream.close()
-    line = eventually(
-        lambda: next((line for line in server.logged_events() if line["type"] == "agent.step"), None),
-        "the event's line",
+    lines = eventually(
+        lambda: [line for line in server.logged_events() if line["type"] == "agent.step"], "the event's line"
     )
+    line = lines[0]
     assert (line["sequence"], line["data"]["task_id"], line["source"]) == (4, "a", "agent")
     assert 'events_published_total{type="agent"} 1' in server.request("/metrics").text
     assert client.status("a").last_sequence == 3
