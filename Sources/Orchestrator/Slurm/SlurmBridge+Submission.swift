@@ -9,7 +9,16 @@ extension SlurmBridge {
     var namePrefix: String { "dspy-\(ledger.slurmIdentity)-" }
 
     func submit(_ entry: ClassQueue.Entry) async {
-        guard let job = ledger.cachedJob(entry.id), job.state == .queued, job.slurm?.isOpen != true else { return }
+        let track = await intend(entry)
+        intending -= 1
+        guard let track else { return }
+        follow(track)
+        await send(track.jobID)
+    }
+
+    /// Writes down that the job is about to be submitted. nil when it is not to be, or not now.
+    private func intend(_ entry: ClassQueue.Entry) async -> SlurmTrack? {
+        guard let job = ledger.cachedJob(entry.id), job.state == .queued, job.slurm?.isOpen != true else { return nil }
         SlurmFault.beforeIntent.strike()
         let nonce = String(UInt64.random(in: .min ... .max), radix: 16)
         let intended: Job
@@ -23,12 +32,10 @@ extension SlurmBridge {
                     "a job could not be submitted and will be again: \(error)", metadata: ["job": "\(entry.id)"])
                 waitLonger(entry)
             }
-            return
+            return nil
         }
         SlurmFault.afterIntent.strike()
-        guard let facts = intended.slurm, let track = makeTrack(intended, facts) else { return }
-        follow(track)
-        await send(track.jobID)
+        return intended.slurm.flatMap { makeTrack(intended, $0) }
     }
 
     /// Runs sbatch for an intent that the ledger has.

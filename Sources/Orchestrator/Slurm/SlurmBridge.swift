@@ -30,6 +30,8 @@ public actor SlurmBridge {
     var unknownWords: Set<String> = []
     private var waiting = ClassQueue()
     private var submitting = 0
+    /// Of these, without a track yet.
+    var intending = 0
     private var pace: PollPace
     private var nextPoll: ContinuousClock.Instant
     private var isPolling = false
@@ -246,10 +248,11 @@ public actor SlurmBridge {
 
     private func startSubmissions() {
         guard !isStopping, outageReason == nil else { return }
-        while submitting < Self.submitters, tracks.count < configuration.maxJobs,
+        while submitting < Self.submitters, tracks.count + intending < configuration.maxJobs,
             let entry = waiting.popFirst(now: now())
         {
             submitting += 1
+            intending += 1
             work { bridge in
                 await bridge.submit(entry)
                 bridge.submitting -= 1

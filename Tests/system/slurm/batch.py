@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from eventually import eventually
 
-from dspy_orchestrator import Client, Job, RetryPolicy
+from dspy_orchestrator import Client, Job, JobHandle, RetryPolicy
 
 
-def submit(client: Client, command: list[str], name: str, *, retry: RetryPolicy | None = None, **slurm: object) -> Job:
+def submit(
+    client: Client, command: list[str], name: str, *, retry: RetryPolicy | None = None, **slurm: Any
+) -> JobHandle:
     payload = {"command": command, "slurm": slurm}
     return client.submit(payload=payload, job_class="gpu_slurm", job_id=name, retry=retry)
 

@@ -62,11 +62,18 @@ class Cluster:
         """The pid of one of its daemons."""
         return int((self.directory / f"run/{name}.pid").read_text())
 
+    def is_up(self) -> bool:
+        """Whether all that it was started with lives."""
+        names = {"munged", "slurmctld", "slurmd-n1", "slurmd-n2"}
+        if self.shape.get("accounting") != "0":
+            names |= {"mariadb", "slurmdbd"}
+        return all((self.directory / f"run/{name}.pid").exists() and _is_alive(self.daemon(name)) for name in names)
+
     def stop(self, name: str) -> None:
         """One of its daemons; ``up`` brings it back."""
         pid = self.daemon(name)
         os.kill(pid, 15)
-        eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), f"{name} to end")
+        eventually(lambda: not _is_alive(pid), f"{name} to end")
 
 
 def _free_ports() -> int:
@@ -79,8 +86,8 @@ def _free_ports() -> int:
     raise AssertionError("no thirty free ports")
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
-        return bool(re.search(r"^State:\s+Z", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+        return not re.search(r"^State:\s+Z", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
-        return True
+        return False

@@ -22,7 +22,7 @@ def shared_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
-    yield shared_cluster.up()
+    yield shared_cluster if shared_cluster.is_up() else shared_cluster.up()
     shared_cluster.forget_everything()
 
 

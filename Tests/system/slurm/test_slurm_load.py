@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 from batch import submit, until_state
 from cluster import Cluster
 from jobs import history, shell
-from server import Server
+from server import ROOT, Server
 
 from dspy_orchestrator import OrchestratorError
 
@@ -39,6 +43,34 @@ def test_two_hundred_jobs_cost_a_handful_of_questions(stopped_server: Server, cl
     assert used["squeue"] <= 60, used
     assert used.get("sacct", 0) <= 40, used
     assert set(used) <= {"sbatch", "squeue", "sacct"}, used
+
+
+def test_no_more_jobs_are_in_slurm_than_the_limit_says(stopped_server: Server) -> None:
+    stopped_server.flags += ("--slurm-max-jobs", "2")
+    names = [f"limited-{number}" for number in range(4)]
+    with stopped_server.start().client() as client:
+        for name in names:
+            submit(client, ["sleep", "600"], name)
+        until_state(client, names[1], "running")
+        assert [client.status(name).state for name in names[2:]] == ["queued", "queued"]
+        client.cancel(names[0])
+        until_state(client, names[2], "running")
+        assert client.status(names[3]).state == "queued"
+
+
+def test_grpo_of_the_python_client_trains_on_the_cluster(server: Server, tmp_path: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, ROOT / "clients/python/examples/grpo_on_slurm.py", tmp_path / "shared"],
+        env=os.environ | {"DSPY_ORCHESTRATOR_TARGET": server.rpc},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.splitlines()[-1] == "trained: dummy-grpo"
+    with server.client() as client:
+        [job] = [job for job in client.list() if job.job_class == "gpu_slurm"]
+        assert job.slurm_job_id
 
 
 def test_accounting_that_is_down_holds_nothing_up(server: Server, cluster: Cluster) -> None:

@@ -46,7 +46,7 @@ def test_exit_code_and_signal_are_told_apart(client: Client) -> None:
 
 
 def test_cancelled_here(client: Client, cluster: Cluster) -> None:
-    job = submit(client, ["sleep", "600"], "here")
+    submit(client, ["sleep", "600"], "here")
     until_state(client, "here", "running")
     client.cancel("here", reason="not needed")
     job = client.wait("here", timeout=30)
@@ -61,6 +61,28 @@ def test_cancelled_in_slurm(client: Client, cluster: Cluster) -> None:
     job = client.wait("there", timeout=30)
     assert job.state == "cancelled"
     assert "was cancelled in Slurm" in job.error
+
+
+def test_a_deadline_ends_a_batch_job(client: Client, cluster: Cluster) -> None:
+    client.submit(payload={"command": ["sleep", "600"]}, job_class="gpu_slurm", job_id="late", deadline=2)
+    job = client.wait("late", timeout=30)
+    assert (job.state, job.failure_reason) == ("failed", "timeout"), job
+    assert "its deadline of 2 s passed" in job.error
+    eventually(lambda: cluster.state(job.slurm_job_id) == "CANCELLED", "the batch job cancelled")
+
+
+def test_a_batch_job_waits_for_what_it_depends_on(client: Client, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    client.submit(shell(f"while [ ! -e {gate} ]; do sleep 0.05; done"), job_id="prepare")
+    client.submit(payload={"command": ["true"]}, job_class="gpu_slurm", job_id="train", depends_on=["prepare"])
+    client.submit(["true"], job_id="report", depends_on=["train"])
+    until_state(client, "prepare", "running")
+    assert client.status("train").state == "queued"
+    gate.touch()
+    assert client.wait("report", timeout=30).state == "succeeded"
+    train = client.status("train")
+    assert train.state == "succeeded"
+    assert train.slurm_job_id
 
 
 def test_refused_by_slurm_with_its_own_words(client: Client) -> None:
@@ -236,7 +258,7 @@ def test_adversarial_words_arrive_unchanged(client: Client, tmp_path: Path) -> N
         ({"mem": -1}, "payload.slurm.mem"),
     ],
 )
-def test_options_that_are_none_are_refused_by_name(client: Client, slurm: dict[str, object], field: str) -> None:
+def test_options_that_are_none_are_refused_by_name(client: Client, slurm: dict[str, Any], field: str) -> None:
     with pytest.raises(OrchestratorError) as refusal:
         submit(client, ["true"], "refused", **slurm)
     assert field in str(refusal.value)

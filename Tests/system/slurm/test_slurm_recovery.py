@@ -65,7 +65,7 @@ def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, clus
             assert client.wait("before", timeout=30).exit_code == 5
 
             def outage() -> bool:
-                return server.request("/health").json["checks"]["slurm"]["status"] == "degraded"
+                return bool(server.request("/health").json["checks"]["slurm"]["status"] == "degraded")
 
             eventually(outage, "health to tell of the outage", timeout=60)
             assert server.request("/readyz").status == 200
