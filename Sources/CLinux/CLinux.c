@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
+#include <unistd.h>
 
 int clinux_pidfd_open(int pid) { return pidfd_open(pid, 0); }
 
@@ -26,3 +28,5 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity) {
 }
 
 int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

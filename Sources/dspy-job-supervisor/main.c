@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,15 +20,20 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "cgroup.h"
 #include "command.h"
 #include "descendants.h"
 #include "options.h"
 #include "record.h"
+#include "sandbox.h"
 
-enum { EXIT_OPTIONS = 64, EXIT_DIRECTORY = 74, EXIT_LOCKED = 75 };
+enum { EXIT_OPTIONS = 64, EXIT_UNSUPPORTED = 69, EXIT_DIRECTORY = 74, EXIT_LOCKED = 75 };
 
-// Descriptors 0 to 2 exist and the lock is 3; the rest is closed, whatever the server forgot to.
-enum { LOCK_FD = 3 };
+// Descriptors 0 to 2 exist, the lock is 3 and the lifeline, if there is one, 4; the rest is closed, whatever the server forgot to.
+enum { LOCK_FD = 3, LIFELINE_FD = 4 };
+
+// Between two looks at what the attempt uses, where no cgroup holds it to its limits.
+static const int64_t LOOK_MS = 50;
 
 // How long processes may survive SIGKILL before the record says so and is written all the same.
 static const int64_t KILL_PATIENCE_MS = 10000;
@@ -46,16 +52,45 @@ static bool take_lock(const struct options *options) {
     } else if (options->lock_fd != LOCK_FD && dup2(options->lock_fd, LOCK_FD) < 0) {
         return false;
     }
-    close_range(LOCK_FD + 1, UINT_MAX, 0);
+    if (options->lifeline_fd >= 0 && options->lifeline_fd != LIFELINE_FD &&
+        dup2(options->lifeline_fd, LIFELINE_FD) < 0) {
+        return false;
+    }
+    close_range(options->lifeline_fd >= 0 ? LIFELINE_FD + 1 : LOCK_FD + 1, UINT_MAX, 0);
     if (fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC) != 0) return false;
+    if (options->lifeline_fd >= 0 && fcntl(LIFELINE_FD, F_SETFD, FD_CLOEXEC) != 0) return false;
     // Already held when the server passed it: a lock belongs to the open file description (flock(2)).
     return flock(LOCK_FD, LOCK_EX | LOCK_NB) == 0;
+}
+
+// Hundreds of processes that all want the processor would leave this one no time to end them. Not allowed to everybody:
+// then RLIMIT_NPROC bounds what it has to deal with.
+static void stay_awake(void) {
+    const struct sched_param lowest = {.sched_priority = sched_get_priority_min(SCHED_RR)};
+    sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest);
+}
+
+// Whether the attempt uses more than it may, where only a look can tell.
+static bool is_over(const struct limits *limits, const struct cgroup *group, struct record *record) {
+    const struct usage usage = descendants_usage();
+    if (limits->memory_bytes > 0 && !cgroup_holds(group, CGROUP_MEMORY)) {
+        record->out_of_memory = usage.resident_bytes > limits->memory_bytes;
+    }
+    if (limits->processes > 0 && !cgroup_holds(group, CGROUP_PIDS)) {
+        record->refused_forks = usage.processes > limits->processes;
+    }
+    return record->out_of_memory || record->refused_forks;
 }
 
 // Watches the command until it has ended, and leaves it unreaped: as long as it is a zombie, its group's number is its
 // own and can be signalled safely.
 static void watch(pid_t command, int signals, struct capture *output, struct capture *errors,
-                  const struct options *options, struct record *record) {
+                  const struct options *options, const struct cgroup *group, struct record *record) {
+    const bool looks = (options->limits.memory_bytes > 0 && !cgroup_holds(group, CGROUP_MEMORY)) ||
+                       (options->limits.processes > 0 && !cgroup_holds(group, CGROUP_PIDS));
+    if (looks) stay_awake();
+    int64_t look_at = looks ? monotonic_ms() : INT64_MAX;
+    int lifeline = options->lifeline_fd >= 0 ? LIFELINE_FD : -1;
     const int64_t never = INT64_MAX;
     int64_t terminate_at = options->timeout_ms > 0 ? monotonic_ms() + options->timeout_ms : never;
     int64_t kill_at = never;
@@ -69,6 +104,10 @@ static void watch(pid_t command, int signals, struct capture *output, struct cap
 
         const int64_t now = monotonic_ms();
         if (now >= kill_at) return;
+        if (now >= look_at) {
+            if (is_over(&options->limits, group, record)) return;
+            look_at = monotonic_ms() + LOOK_MS;
+        }
         const bool timed_out = now >= terminate_at;
         if ((timed_out || record->cancelled) && kill_at == never) {
             record->timed_out = timed_out && !record->cancelled;
@@ -83,10 +122,12 @@ static void watch(pid_t command, int signals, struct capture *output, struct cap
             {.fd = signals, .events = POLLIN},
             {.fd = output->read_end, .events = POLLIN},
             {.fd = errors->read_end, .events = POLLIN},
+            {.fd = lifeline, .events = POLLIN},
         };
-        const int64_t next = terminate_at < kill_at ? terminate_at : kill_at;
-        const int64_t wait = next == never ? -1 : next - now;
-        if (poll(watched, 3, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR) return;
+        int64_t next = terminate_at < kill_at ? terminate_at : kill_at;
+        if (look_at < next) next = look_at;
+        const int64_t wait = next == never ? -1 : next > now ? next - now : 0;
+        if (poll(watched, 4, wait > INT_MAX ? INT_MAX : (int)wait) < 0 && errno != EINTR) return;
         if (watched[0].revents != 0) {
             struct signalfd_siginfo arrived;
             while (read(signals, &arrived, sizeof arrived) == (ssize_t)sizeof arrived) {
@@ -95,6 +136,10 @@ static void watch(pid_t command, int signals, struct capture *output, struct cap
         }
         if (watched[1].revents != 0) capture_pump(output, PUMP_BYTES);
         if (watched[2].revents != 0) capture_pump(errors, PUMP_BYTES);
+        if (watched[3].revents != 0) {
+            lifeline = -1;
+            if (!record->timed_out) record->cancelled = true;
+        }
     }
 }
 
@@ -114,19 +159,29 @@ static void run(const struct options *options, int signals, struct record *recor
         record->failed_errno = errno;
         return;
     }
-    pid_t command = command_start(options->command, options->cwd, input, output.write_end, errors.write_end,
-                                  &record->failed_step, &record->failed_errno);
+    static struct cgroup group;
+    record->failed_step = START_CGROUP;
+    if (!cgroup_make(&group, &options->cgroups, &options->limits)) {
+        record->failed_errno = errno;
+        return;
+    }
+    pid_t command = command_start(options, &group, input, output.write_end, errors.write_end, &record->failed_step,
+                                  &record->failed_errno);
     close(input);
     close(output.write_end);
     close(errors.write_end);
     if (command > 0) {
         record->failed_step = START_OK;
-        watch(command, signals, &output, &errors, options, record);
+        watch(command, signals, &output, &errors, options, &group, record);
+        cgroup_kill(&group);
         kill(-command, SIGKILL);
         record->leftovers = !descendants_end(command, &record->status, KILL_PATIENCE_MS);
         capture_pump(&output, DRAIN_BYTES);
         capture_pump(&errors, DRAIN_BYTES);
     }
+    record->out_of_memory |= cgroup_oom_kills(&group) > 0;
+    record->refused_forks |= cgroup_refused_forks(&group) > 0;
+    cgroup_remove(&group);
     record->finished_ns = wall_ns();
     record->stdout_bytes = output.seen;
     record->stderr_bytes = errors.seen;
@@ -136,11 +191,20 @@ static void run(const struct options *options, int signals, struct record *recor
     capture_finish(&errors);
 }
 
+// In a process of its own, which is then over: a sandbox can't be left.
+static int check_sandbox(void) {
+    const struct sandbox everything = {.is_on = true, .readable = {"/"}, .readable_count = 1};
+    if (sandbox_enter(&everything)) return 0;
+    fprintf(stderr, "%s (Landlock version %d)\n", strerror(errno), sandbox_version());
+    return EXIT_UNSUPPORTED;
+}
+
 int main(int argc, char **argv) {
     struct options options;
     switch (options_parse(argc, argv, &options)) {
     case PARSED_HELP: return 0;
     case PARSED_INVALID: return EXIT_OPTIONS;
+    case PARSED_CHECK: return check_sandbox();
     case PARSED_RUN: break;
     }
 

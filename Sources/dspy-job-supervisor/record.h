@@ -5,7 +5,17 @@
 #include <stdint.h>
 
 // Where starting the command failed; the words stand in the record.
-enum start_step { START_OK, START_OUTPUT, START_INPUT, START_FORK, START_CWD, START_EXEC };
+enum start_step {
+    START_OK,
+    START_OUTPUT,
+    START_INPUT,
+    START_CGROUP,
+    START_FORK,
+    START_LIMITS,
+    START_CWD,
+    START_SANDBOX,
+    START_EXEC,
+};
 
 // How the attempt ended: what DIR/exit says.
 struct record {
@@ -15,6 +25,8 @@ struct record {
     bool timed_out;
     bool cancelled;
     bool leftovers;  // Descendants that SIGKILL did not end in time.
+    bool out_of_memory;   // The kernel, or the supervisor, killed some of it for want of memory.
+    bool refused_forks;   // It reached its limit of processes.
     int64_t stdout_bytes, stderr_bytes;
     bool stdout_truncated, stderr_truncated;
     int64_t started_ns, finished_ns;  // Wall clock.

@@ -22,6 +22,8 @@ public struct AttemptDirectory: Sendable, Equatable {
     var standardErrorTail: String { path + "/stderr.tail" }
     var result: String { path + "/result.json" }
     var work: String { path + "/work" }
+    /// The private TMPDIR of a command in a sandbox.
+    var temporary: String { path + "/tmp" }
     var pid: String { path + "/pid" }
     var lock: String { path + "/lock" }
     var exit: String { path + "/exit" }

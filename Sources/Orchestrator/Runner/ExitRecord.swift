@@ -11,6 +11,10 @@ struct ExitRecord: Sendable, Equatable {
     var cancelled = false
     /// Descendants that even SIGKILL did not end.
     var leftovers = false
+    /// Some of it was killed for want of memory: its own limit, or the machine's.
+    var outOfMemory = false
+    /// It reached its limit of processes.
+    var refusedForks = false
     var outputTruncated = false
     var errorTruncated = false
 
@@ -43,6 +47,8 @@ struct ExitRecord: Sendable, Equatable {
         timedOut = number("timed_out") == 1
         cancelled = number("cancelled") == 1
         leftovers = number("leftovers") == 1
+        outOfMemory = number("out_of_memory") == 1
+        refusedForks = number("refused_forks") == 1
         outputTruncated = number("stdout_truncated") == 1
         errorTruncated = number("stderr_truncated") == 1
     }

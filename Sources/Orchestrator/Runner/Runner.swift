@@ -42,6 +42,7 @@ public final class Runner: Sendable {
     private let jobsDirectory: String
     private let environment: CommandEnvironment
     private let watch: ProcessWatch
+    let lifeline: Lifeline?
     private let logger: Logger
     private let ongoing = Mutex<[AttemptKey: Ongoing]>([:])
     /// Files and spawning are blocking calls of a fraction of a millisecond: two threads of their own keep them off the
@@ -61,6 +62,8 @@ public final class Runner: Sendable {
         }
         jobsDirectory = WholeFile.resolved(configuration.jobsDirectory)
         environment = CommandEnvironment(server: serverEnvironment, inherit: configuration.inheritedVariables)
+        if !configuration.sandboxes.isEmpty { try Sandbox.check(supervisor: supervisor) }
+        lifeline = configuration.endsWithServer ? try Lifeline() : nil
         watch = try ProcessWatch()
         self.configuration = configuration
         self.logger = logger
@@ -177,6 +180,8 @@ public final class Runner: Sendable {
         var command: JobCommand
         var directory: AttemptDirectory
         var timeout: Duration
+        var limits: ResourceLimits
+        var sandbox: Sandbox?
     }
 
     private func prepare(_ job: Job) -> Result<Attempt, OrchestratorError> {
@@ -185,7 +190,10 @@ public final class Runner: Sendable {
             return Attempt(
                 job: job, command: command, directory: try directory(jobID: job.id, attempt: job.attempt),
                 timeout: job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass]
-                    ?? .seconds(24 * 3600))
+                    ?? .seconds(24 * 3600),
+                limits: try (configuration.limits[job.jobClass] ?? .none)
+                    .narrowed(to: .unspecified, job.jobClass),
+                sandbox: configuration.sandboxes[job.jobClass])
         }
     }
 
@@ -220,6 +228,12 @@ public final class Runner: Sendable {
         }
         if attempt.command.workingDirectory == nil { try WholeFile.makeDirectory(directory.work) }
 
+        if attempt.sandbox != nil {
+            try WholeFile.makeDirectory(directory.temporary)
+            // There, so that it can be written without its directory.
+            try WholeFile.write([], to: directory.result)
+        }
+
         let lock = open(directory.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw SystemError("open", directory.lock) }
         // The supervisor's copy keeps the lock.
@@ -233,13 +247,18 @@ public final class Runner: Sendable {
             "--cwd", attempt.command.workingDirectory ?? directory.work,
         ]
         if attempt.command.standardInput != nil { arguments += ["--stdin", directory.standardInput] }
+        arguments += attempt.limits.arguments + configuration.cgroups.arguments
+        if let sandbox = attempt.sandbox { arguments += sandbox.arguments(directory, attempt.job.jobClass) }
         return try SupervisorProcess.start(
             program: supervisor, arguments: arguments + ["--"] + attempt.command.arguments,
-            environment: variables(of: attempt), lock: lock)
+            environment: variables(of: attempt), lock: lock, lifeline: lifeline?.descriptor)
     }
 
     private func variables(of attempt: Attempt) -> [String: String] {
-        environment.variables(for: attempt.job, command: attempt.command, directory: attempt.directory)
+        var variables = environment.variables(
+            for: attempt.job, command: attempt.command, directory: attempt.directory)
+        if attempt.sandbox != nil { variables["TMPDIR"] = attempt.directory.temporary }
+        return variables
     }
 
     /// At least 1, as 0 is no limit to the supervisor; rounded up, so that nothing ends early.
@@ -254,7 +273,7 @@ public final class Runner: Sendable {
         let end = AttemptEnd(
             record: record, result: remains.result(record, cap: configuration.resultCap),
             errorTail: remains.errorTail(record), command: attempt.command, timeout: attempt.timeout,
-            path: variables(of: attempt)["PATH"] ?? "")
+            path: variables(of: attempt)["PATH"] ?? "", limits: attempt.limits)
         guard let outcome = end.outcome else { return .notStarted(reason: "the machine is short of resources") }
         return record.cancelled ? .cancelled(outcome) : .ended(outcome)
     }

@@ -12,6 +12,15 @@ public struct RunnerConfiguration: Sendable {
     public var outputCap: Int64
     /// The largest result, in bytes. Default 1 MiB.
     public var resultCap: Int
+    /// What attempts may use, by class. Default: no limits.
+    public var limits: [JobClass: ResourceLimits]
+    /// Where attempts get control groups. Default: none.
+    public var cgroups: CgroupParents
+    /// For commands of these classes. Default: none.
+    public var sandboxes: [JobClass: Sandbox]
+    /// Whether attempts are cancelled when this process is gone, whichever way; otherwise they go on, to be adopted by
+    /// the next one on the same directory. Default false.
+    public var endsWithServer: Bool
     /// Variables of the server's environment that jobs see. Default: PATH, HOME, LANG, TMPDIR, USER.
     public var inheritedVariables: [String]
 
@@ -23,6 +32,8 @@ public struct RunnerConfiguration: Sendable {
         jobsDirectory: String, supervisorPath: String? = nil,
         timeouts: [JobClass: Duration] = RunnerConfiguration.defaultTimeouts,
         grace: Duration = .seconds(5), outputCap: Int64 = 16 << 20, resultCap: Int = 1 << 20,
+        limits: [JobClass: ResourceLimits] = [:], cgroups: CgroupParents = .none,
+        sandboxes: [JobClass: Sandbox] = [:], endsWithServer: Bool = false,
         inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"]
     ) {
         self.jobsDirectory = jobsDirectory
@@ -31,6 +42,10 @@ public struct RunnerConfiguration: Sendable {
         self.grace = grace
         self.outputCap = outputCap
         self.resultCap = resultCap
+        self.limits = limits
+        self.cgroups = cgroups
+        self.sandboxes = sandboxes
+        self.endsWithServer = endsWithServer
         self.inheritedVariables = inheritedVariables
     }
 }
