@@ -3,7 +3,7 @@ public struct Authenticator: Sendable {
     public enum Access: Sendable, Equatable {
         case granted(Principal)
         /// No credentials, or ones that are not known; the message says what to send.
-        case unauthenticated(String)
+        case unauthenticated(CredentialRefusal, String)
         /// Known, but without the role.
         case denied(String)
     }
@@ -23,22 +23,25 @@ public struct Authenticator: Sendable {
         let principal: Principal
         if let authorization {
             guard let token = Self.bearer(authorization) else {
-                return .unauthenticated("the authorization must be: Bearer TOKEN")
+                return .unauthenticated(.malformed, "the authorization must be: Bearer TOKEN")
             }
             guard let known = known(TokenDigest(of: token.utf8)) else {
-                return .unauthenticated("this token is not known, or no longer: ask who runs the server for another")
+                return .unauthenticated(
+                    .unknownToken, "this token is not known, or no longer: ask who runs the server for another")
             }
             principal = known
         } else if let certificate {
             guard let file else { return .granted(Principal(subject: certificate, roles: [.admin])) }
             guard let known = file.certificates[certificate] else {
                 return .unauthenticated(
+                    .unknownCertificate,
                     "the certificate of \(certificate) has no roles here: ask who runs the server for a line "
                         + "\"cert:\(certificate) ROLES\" in its token file, or send a token")
             }
             principal = known
         } else {
             return .unauthenticated(
+                .missing,
                 file == nil
                     ? "no credentials: show a client certificate"
                     : "no credentials: send authorization: Bearer TOKEN, or show a client certificate")

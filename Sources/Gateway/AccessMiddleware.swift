@@ -22,7 +22,7 @@ struct AccessMiddleware: RouterMiddleware {
         {
         case .granted:
             return try await next(request, context)
-        case .unauthenticated(let message):
+        case .unauthenticated(_, let message):
             let error = authorization == nil ? "" : #", error="invalid_token""#
             return .refusal(.unauthorized, message, headers: [.wwwAuthenticate: Self.challenge + error])
         case .denied(let message):

@@ -80,6 +80,6 @@ final class EventSource: PullSource, @unchecked Sendable {
         Status(
             .unavailable,
             "the server is shutting down; call StreamEvents again with after_sequence set to the last sequence received"
-        )
+        ).because("SERVER_STOPPING")
     }
 }

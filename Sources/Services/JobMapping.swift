@@ -5,7 +5,9 @@ import Protocol
 
 extension JobSpec {
     /// What a submission asks for, once what this server cannot do has been refused.
-    init(_ request: Wire.SubmitJobRequest, field prefix: String = "") throws(OrchestratorError) {
+    init(
+        _ request: Wire.SubmitJobRequest, field prefix: String = "", traceParent: String? = nil
+    ) throws(OrchestratorError) {
         // The file queue takes a task without a class as cpu_short; the RPC is no stricter.
         let classNumber = request.jobClass == .unspecified ? JobClass.cpuShort.rawValue : request.jobClass.rawValue
         guard let jobClass = JobClass(rawValue: classNumber) else {
@@ -25,7 +27,7 @@ extension JobSpec {
             timeout: try Self.timeout(request.timeout, field: "\(prefix)timeout"),
             retry: try request.retry.map { retry throws(OrchestratorError) in try RetryPolicy(retry, field: prefix) }
                 ?? .none,
-            source: .rpc)
+            source: .rpc, traceParent: traceParent)
     }
 
     /// Absent and 0 are the class's default.
@@ -64,6 +66,7 @@ extension RetryPolicy {
 extension OrchestratorError {
     fileprivate static func unsupported(_ field: String, _ remedy: String) -> OrchestratorError {
         OrchestratorError(.unimplemented, "\(field): not supported by this version of the server; \(remedy)")
+            .because(.fieldNotSupported, ["field": field])
     }
 }
 

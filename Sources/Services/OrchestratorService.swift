@@ -33,11 +33,11 @@ public struct OrchestratorService: Sendable {
 
     public var methods: [RPCMethod] {
         [
-            .unary("/\(Self.name)/SubmitJob") { (request: Wire.SubmitJobRequest, _) in
-                try await Status.mapping { try await submit(request) }
+            .unary("/\(Self.name)/SubmitJob") { (request: Wire.SubmitJobRequest, context) in
+                try await Status.mapping { try await submit(request, context) }
             },
-            .unary("/\(Self.name)/SubmitJobs") { (request: Wire.SubmitJobsRequest, _) in
-                try await Status.mapping { try await submit(request) }
+            .unary("/\(Self.name)/SubmitJobs") { (request: Wire.SubmitJobsRequest, context) in
+                try await Status.mapping { try await submit(request, context) }
             },
             .unary("/\(Self.name)/GetStatus", immediate: immediateStatus) { (request: Wire.GetStatusRequest, _) in
                 try await Status.mapping {
@@ -65,23 +65,28 @@ public struct OrchestratorService: Sendable {
 
     // MARK: Jobs
 
-    private func submit(_ request: Wire.SubmitJobRequest) async throws -> Wire.SubmitJobResponse {
-        let spec = try JobSpec(request)
+    private func submit(
+        _ request: Wire.SubmitJobRequest, _ context: CallContext
+    ) async throws -> Wire.SubmitJobResponse {
+        let spec = try JobSpec(request, traceParent: context.traceParent)
         try admit(spec)
         let submission = try await ledger.submit(spec)
         return Wire.SubmitJobResponse(job: Wire.Job(submission.job), alreadyExisted: submission.alreadyExisted)
     }
 
-    private func submit(_ request: Wire.SubmitJobsRequest) async throws -> Wire.SubmitJobsResponse {
+    private func submit(
+        _ request: Wire.SubmitJobsRequest, _ context: CallContext
+    ) async throws -> Wire.SubmitJobsResponse {
         guard request.jobs.count <= Self.largestBatch else {
             throw OrchestratorError.invalidArgument(
                 "jobs", "jobs: \(request.jobs.count) in one call; send at most \(Self.largestBatch)")
         }
+        let traceParent = context.traceParent
         var results = [Wire.SubmitJobResult](repeating: .init(), count: request.jobs.count)
         var accepted: [(index: Int, spec: JobSpec)] = []
         for (index, job) in request.jobs.enumerated() {
             do {
-                let spec = try JobSpec(job, field: "jobs[\(index)].")
+                let spec = try JobSpec(job, field: "jobs[\(index)].", traceParent: traceParent)
                 try admit(spec)
                 accepted.append((index, spec))
             } catch let error as OrchestratorError {

@@ -4,18 +4,22 @@ import Protocol
 extension Status {
     /// The status that tells a client of the domain's refusal.
     init(_ error: OrchestratorError) {
-        switch error.kind {
-        case .invalidArgument(let field): self = .badRequest(field: field, error.message)
-        case .notFound: self.init(.notFound, error.message)
-        case .alreadyExists: self.init(.alreadyExists, error.message)
-        case .failedPrecondition: self.init(.failedPrecondition, error.message)
-        case .outOfRange: self.init(.outOfRange, error.message)
-        case .resourceExhausted(let delay): self = Status(.resourceExhausted, error.message).retrying(after: delay)
-        case .unavailable: self.init(.unavailable, error.message)
-        case .unimplemented: self.init(.unimplemented, error.message)
-        case .internal: self.init(.internal, error.message)
+        if case .invalidArgument(let field) = error.kind {
+            self = .badRequest(field: field, error.message)
+            return
         }
+        self.init(error.kind.code, error.message)
+        if let reason = error.reason {
+            var metadata = error.metadata
+            if let job = error.jobID { metadata["job_id"] = job }
+            self = because(reason.rawValue, metadata)
+        }
+        if let job = error.jobID { self = about(Self.jobType, job) }
+        if case .resourceExhausted(let delay) = error.kind { self = retrying(after: delay) }
     }
+
+    /// The resource type of a job.
+    private static let jobType = "dspy_orchestrator.v1.Job"
 
     /// Turns the domain's errors into statuses, and lets others pass.
     static func mapping<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
@@ -23,6 +27,22 @@ extension Status {
             return try await body()
         } catch let error as OrchestratorError {
             throw Status(error)
+        }
+    }
+}
+
+extension OrchestratorError.Kind {
+    fileprivate var code: StatusCode {
+        switch self {
+        case .invalidArgument: .invalidArgument
+        case .notFound: .notFound
+        case .alreadyExists: .alreadyExists
+        case .failedPrecondition: .failedPrecondition
+        case .outOfRange: .outOfRange
+        case .resourceExhausted: .resourceExhausted
+        case .unavailable: .unavailable
+        case .unimplemented: .unimplemented
+        case .internal: .internal
         }
     }
 }

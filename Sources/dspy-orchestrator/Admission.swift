@@ -15,6 +15,7 @@ final class Admission: Sendable {
         guard !isDraining else {
             throw OrchestratorError(
                 .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one")
+                .because(.serverStopping)
         }
         if spec.jobClass.isLocal { try PayloadCommand.validate(spec) }
     }

@@ -47,7 +47,7 @@ import Testing
             ("Bearer wrong", "runner", "not known"),
         ] as [(String?, String?, String)])
     func `who is not known is told what to send`(authorization: String?, certificate: String?, words: String) throws {
-        guard case .unauthenticated(let message) = try access(authorization, certificate) else {
+        guard case .unauthenticated(_, let message) = try access(authorization, certificate) else {
             Issue.record("let through")
             return
         }

@@ -15,6 +15,26 @@ import Testing
         #expect(status == Status(code, "the words"))
     }
 
+    private func details(_ error: OrchestratorError) throws -> [String: [UInt8]] {
+        let rich = try Wire.Status(decoding: Status(error).details)
+        return Dictionary(
+            uniqueKeysWithValues: rich.details.map { (String($0.typeUrl.split(separator: ".").last ?? ""), $0.value) })
+    }
+
+    @Test func aReasonTravelsAsErrorInfoAndAJobAsResourceInfo() throws {
+        let details = try details(OrchestratorError(.notFound, "no job").because(.jobNotFound, job: "a", ["x": "1"]))
+        #expect(details.count == 2)
+        let info = try Wire.ErrorInfo(decoding: try #require(details["ErrorInfo"]))
+        #expect(info.reason == "JOB_NOT_FOUND" && info.metadata == ["job_id": "a", "x": "1"])
+        let resource = try Wire.ResourceInfo(decoding: try #require(details["ResourceInfo"]))
+        #expect(resource.resourceType == "dspy_orchestrator.v1.Job" && resource.resourceName == "a")
+    }
+
+    @Test func exhaustionHasItsReasonBesideTheTimeToComeBack() throws {
+        let error = OrchestratorError(.resourceExhausted(retryAfter: .seconds(1)), "full").because(.diskFull)
+        #expect(Set(try details(error).keys) == ["ErrorInfo", "RetryInfo"])
+    }
+
     @Test func aBadFieldTravelsAsBadRequest() throws {
         let status = Status(.invalidArgument("payload", "payload: not JSON"))
         let rich = try Wire.Status(decoding: status.details)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from eventually import eventually
 
-from dspy_orchestrator import Client, Event, Job, JobClass
+from dspy_orchestrator import Client, Event, JobClass, JobHandle
 
 TERMINAL = {"task_completed", "task_failed", "task_cancelled"}
 
@@ -21,7 +21,7 @@ def result_line(json: str) -> list[str]:
     return ["printf", "__DSPY_RESULT__:%s\\n", json]
 
 
-def occupy(client: Client, job_class: str = "cpu_long") -> list[Job]:
+def occupy(client: Client, job_class: str = "cpu_long") -> list[JobHandle]:
     """Fills a class with jobs that do nothing for long, so that the next ones stay queued."""
     limit = client.metrics().classes[JobClass(job_class)].concurrency_limit
     jobs = [

@@ -115,7 +115,7 @@ def test_ping_pong(stub: Stub) -> None:
     assert talk.call.code() is grpc.StatusCode.OK
 
 
-def test_half_duplex_answers_once_the_requests_have_ended(stub: Stub) -> None:
+def test_half_duplex(stub: Stub) -> None:
     requests = (output(size) for size in RESPONSE_SIZES)
     answers = list(stub.HalfDuplexCall(requests, timeout=20))
     assert [len(answer.payload.body) for answer in answers] == RESPONSE_SIZES
@@ -171,10 +171,7 @@ def test_metadata_comes_back_with_an_error_too(stub: Stub) -> None:
     assert dict(error.trailing_metadata())[TRAILING] == TRAILING_VALUE
 
 
-SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
-
-
-@pytest.mark.parametrize("message", ["test status message", SPECIAL, ""])
+@pytest.mark.parametrize("message", ["test status message", ""])
 def test_status_code_and_message(stub: Stub, message: str) -> None:
     status = messages.EchoStatus(code=2, message=message)
     talk = Conversation(stub.FullDuplexCall, timeout=20)
@@ -186,6 +183,14 @@ def test_status_code_and_message(stub: Stub, message: str) -> None:
         assert error.code() is grpc.StatusCode.UNKNOWN
         assert error.details() == message
     talk.end()
+
+
+def test_special_status_message(stub: Stub) -> None:
+    message = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
+    status = messages.EchoStatus(code=2, message=message)
+    error = refused(lambda: stub.UnaryCall(messages.SimpleRequest(response_status=status), timeout=20))
+    assert error.code() is grpc.StatusCode.UNKNOWN
+    assert error.details() == message
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
@@ -252,7 +257,7 @@ def test_server_compressed_streaming(stub: Stub) -> None:
     assert [len(answer.payload.body) for answer in answers] == [31415, 92653]
 
 
-def test_a_slow_consumer_gets_every_message(stub: Stub) -> None:
+def test_slow_consumer(stub: Stub) -> None:
     request = output(*[1030] * 2000)
     count = 0
     for answer in stub.StreamingOutputCall(request, timeout=60):
@@ -272,3 +277,22 @@ def test_many_calls_of_all_kinds_share_a_connection(stub: Stub) -> None:
     streams = [stub.StreamingOutputCall(output(*RESPONSE_SIZES), timeout=60) for _ in range(50)]
     assert [len(call.result().payload.body) for call in unary] == list(range(200))
     assert all([len(answer.payload.body) for answer in stream] == RESPONSE_SIZES for stream in streams)
+
+
+def test_concurrent_large_unary(stub: Stub) -> None:
+    request = messages.SimpleRequest(response_size=314159, payload=payload(271828))
+    calls = [stub.UnaryCall.future(request, timeout=60) for _ in range(200)]
+    assert all(call.result().payload == payload(314159) for call in calls)
+
+
+def test_rpc_soak(stub: Stub) -> None:
+    request = messages.SimpleRequest(response_size=314159, payload=payload(271828))
+    for _ in range(100):
+        assert stub.UnaryCall(request, timeout=20).payload == payload(314159)
+
+
+def test_channel_soak(address: str) -> None:
+    request = messages.SimpleRequest(response_size=314159, payload=payload(271828))
+    for _ in range(20):
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            assert Stub(channel).UnaryCall(request, timeout=20).payload == payload(314159)

@@ -1,4 +1,4 @@
-"""gRPC's main interop cases with grpclib, whose HTTP/2 (h2, in Python) shares nothing with the C core's."""
+"""gRPC's interop cases with grpclib, whose HTTP/2 (h2, in Python) shares nothing with the C core's."""
 
 from __future__ import annotations
 
@@ -81,6 +81,17 @@ def test_large_unary(run: Run) -> None:
     run(case)
 
 
+def test_cacheable_unary(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        request = messages.SimpleRequest(payload=payload(10), response_size=128)
+        headers = {"x-user-ip": "1.2.3.4", "cache-control": "max-age=60"}
+        answers = [await stub.CacheableUnaryCall(request, metadata=headers) for _ in range(2)]
+        assert answers[0].payload == payload(128)
+        assert answers[0] == answers[1]
+
+    run(case)
+
+
 def test_client_streaming(run: Run) -> None:
     async def case(stub: Stub) -> None:
         requests = [messages.StreamingInputCallRequest(payload=payload(size)) for size in REQUEST_SIZES]
@@ -112,6 +123,24 @@ def test_ping_pong(run: Run) -> None:
 def test_empty_stream(run: Run) -> None:
     async def case(stub: Stub) -> None:
         assert await stub.FullDuplexCall([]) == []
+
+    run(case)
+
+
+def test_half_duplex(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        answers = await stub.HalfDuplexCall([output(size) for size in RESPONSE_SIZES])
+        assert [len(answer.payload.body) for answer in answers] == RESPONSE_SIZES
+
+    run(case)
+
+
+def test_cancel_after_begin(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        async with stub.StreamingInputCall.open() as stream:
+            await stream.send_request()
+            await stream.cancel()
+        assert await stub.EmptyCall(messages.Empty()) == messages.Empty()
 
     run(case)
 
@@ -153,9 +182,9 @@ def test_custom_metadata(run: Run) -> None:
     run(case)
 
 
-@pytest.mark.parametrize("message", ["test status message", "\t\ntest with whitespace\r\nand ☺ and 😈\t\n"])
-def test_status_code_and_message(run: Run, message: str) -> None:
+def test_status_code_and_message(run: Run) -> None:
     async def case(stub: Stub) -> None:
+        message = "test status message"
         status = messages.EchoStatus(code=2, message=message)
         for call in (
             lambda: stub.UnaryCall(messages.SimpleRequest(response_status=status)),
@@ -169,20 +198,39 @@ def test_status_code_and_message(run: Run, message: str) -> None:
     run(case)
 
 
-def test_unimplemented_method_and_service(run: Run) -> None:
+def test_special_status_message(run: Run) -> None:
     async def case(stub: Stub) -> None:
-        other = UnaryUnaryMethod(
-            stub.channel, "/grpc.testing.UnimplementedService/UnimplementedCall", messages.Empty, messages.Empty
-        )
-        for method in (stub.UnimplementedCall, other):
-            with pytest.raises(GRPCError) as caught:
-                await method(messages.Empty())
-            assert caught.value.status is Status.UNIMPLEMENTED
+        message = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
+        with pytest.raises(GRPCError) as caught:
+            await stub.UnaryCall(messages.SimpleRequest(response_status=messages.EchoStatus(code=2, message=message)))
+        assert caught.value.status is Status.UNKNOWN
+        assert caught.value.message == message
 
     run(case)
 
 
-def test_a_slow_consumer_gets_every_message(run: Run) -> None:
+def test_unimplemented_method(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        with pytest.raises(GRPCError) as caught:
+            await stub.UnimplementedCall(messages.Empty())
+        assert caught.value.status is Status.UNIMPLEMENTED
+
+    run(case)
+
+
+def test_unimplemented_service(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        method = UnaryUnaryMethod(
+            stub.channel, "/grpc.testing.UnimplementedService/UnimplementedCall", messages.Empty, messages.Empty
+        )
+        with pytest.raises(GRPCError) as caught:
+            await method(messages.Empty())
+        assert caught.value.status is Status.UNIMPLEMENTED
+
+    run(case)
+
+
+def test_slow_consumer(run: Run) -> None:
     async def case(stub: Stub) -> None:
         count = 0
         async with stub.StreamingOutputCall.open() as stream:
@@ -195,3 +243,28 @@ def test_a_slow_consumer_gets_every_message(run: Run) -> None:
         assert count == 2000
 
     run(case)
+
+
+async def large_unary(stub: Stub) -> None:
+    request = messages.SimpleRequest(response_size=314159, payload=payload(271828))
+    assert (await stub.UnaryCall(request)).payload == payload(314159)
+
+
+def test_concurrent_large_unary(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        await asyncio.gather(*(large_unary(stub) for _ in range(50)))
+
+    run(case)
+
+
+def test_rpc_soak(run: Run) -> None:
+    async def case(stub: Stub) -> None:
+        for _ in range(50):
+            await large_unary(stub)
+
+    run(case)
+
+
+def test_channel_soak(run: Run) -> None:
+    for _ in range(20):
+        run(large_unary)

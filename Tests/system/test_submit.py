@@ -23,7 +23,7 @@ def request(**fields: object) -> pb.SubmitJobRequest:
 
 def test_a_job_goes_from_submission_through_its_events_to_its_result(client: Client) -> None:
     submitted = client.submit(result_line('{"loss": 0.25}'), labels={"team": "red"}, priority=2)
-    assert (submitted.attempt, submitted.result, submitted.error) == (0, None, "")
+    assert (submitted.attempt, submitted.job.result, submitted.error) == (0, None, "")
 
     events = list(client.events(job_ids=[submitted.job_id], end_when_done=True, timeout=60))
     assert [event.type for event in events] == ["task_submitted", "task_started", "task_completed"]

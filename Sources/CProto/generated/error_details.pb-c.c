@@ -103,6 +103,102 @@ void   google__rpc__retry_info__free_unpacked
   assert(message->base.descriptor == &google__rpc__retry_info__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   google__rpc__error_info__metadata_entry__init
+                     (Google__Rpc__ErrorInfo__MetadataEntry         *message)
+{
+  static const Google__Rpc__ErrorInfo__MetadataEntry init_value = GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT;
+  *message = init_value;
+}
+void   google__rpc__error_info__init
+                     (Google__Rpc__ErrorInfo         *message)
+{
+  static const Google__Rpc__ErrorInfo init_value = GOOGLE__RPC__ERROR_INFO__INIT;
+  *message = init_value;
+}
+size_t google__rpc__error_info__get_packed_size
+                     (const Google__Rpc__ErrorInfo *message)
+{
+  assert(message->base.descriptor == &google__rpc__error_info__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t google__rpc__error_info__pack
+                     (const Google__Rpc__ErrorInfo *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &google__rpc__error_info__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t google__rpc__error_info__pack_to_buffer
+                     (const Google__Rpc__ErrorInfo *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &google__rpc__error_info__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Google__Rpc__ErrorInfo *
+       google__rpc__error_info__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Google__Rpc__ErrorInfo *)
+     protobuf_c_message_unpack (&google__rpc__error_info__descriptor,
+                                allocator, len, data);
+}
+void   google__rpc__error_info__free_unpacked
+                     (Google__Rpc__ErrorInfo *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &google__rpc__error_info__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   google__rpc__resource_info__init
+                     (Google__Rpc__ResourceInfo         *message)
+{
+  static const Google__Rpc__ResourceInfo init_value = GOOGLE__RPC__RESOURCE_INFO__INIT;
+  *message = init_value;
+}
+size_t google__rpc__resource_info__get_packed_size
+                     (const Google__Rpc__ResourceInfo *message)
+{
+  assert(message->base.descriptor == &google__rpc__resource_info__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t google__rpc__resource_info__pack
+                     (const Google__Rpc__ResourceInfo *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &google__rpc__resource_info__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t google__rpc__resource_info__pack_to_buffer
+                     (const Google__Rpc__ResourceInfo *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &google__rpc__resource_info__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Google__Rpc__ResourceInfo *
+       google__rpc__resource_info__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Google__Rpc__ResourceInfo *)
+     protobuf_c_message_unpack (&google__rpc__resource_info__descriptor,
+                                allocator, len, data);
+}
+void   google__rpc__resource_info__free_unpacked
+                     (Google__Rpc__ResourceInfo *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &google__rpc__resource_info__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor google__rpc__bad_request__field_violation__field_descriptors[2] =
 {
   {
@@ -228,5 +324,197 @@ const ProtobufCMessageDescriptor google__rpc__retry_info__descriptor =
   google__rpc__retry_info__field_indices_by_name,
   1,  google__rpc__retry_info__number_ranges,
   (ProtobufCMessageInit) google__rpc__retry_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor google__rpc__error_info__metadata_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ErrorInfo__MetadataEntry, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ErrorInfo__MetadataEntry, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned google__rpc__error_info__metadata_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange google__rpc__error_info__metadata_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor google__rpc__error_info__metadata_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "google.rpc.ErrorInfo.MetadataEntry",
+  "MetadataEntry",
+  "Google__Rpc__ErrorInfo__MetadataEntry",
+  "google.rpc",
+  sizeof(Google__Rpc__ErrorInfo__MetadataEntry),
+  2,
+  google__rpc__error_info__metadata_entry__field_descriptors,
+  google__rpc__error_info__metadata_entry__field_indices_by_name,
+  1,  google__rpc__error_info__metadata_entry__number_ranges,
+  (ProtobufCMessageInit) google__rpc__error_info__metadata_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor google__rpc__error_info__field_descriptors[3] =
+{
+  {
+    "reason",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ErrorInfo, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "domain",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ErrorInfo, domain),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "metadata",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Google__Rpc__ErrorInfo, n_metadata),
+    offsetof(Google__Rpc__ErrorInfo, metadata),
+    &google__rpc__error_info__metadata_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned google__rpc__error_info__field_indices_by_name[] = {
+  1,   /* field[1] = domain */
+  2,   /* field[2] = metadata */
+  0,   /* field[0] = reason */
+};
+static const ProtobufCIntRange google__rpc__error_info__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor google__rpc__error_info__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "google.rpc.ErrorInfo",
+  "ErrorInfo",
+  "Google__Rpc__ErrorInfo",
+  "google.rpc",
+  sizeof(Google__Rpc__ErrorInfo),
+  3,
+  google__rpc__error_info__field_descriptors,
+  google__rpc__error_info__field_indices_by_name,
+  1,  google__rpc__error_info__number_ranges,
+  (ProtobufCMessageInit) google__rpc__error_info__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor google__rpc__resource_info__field_descriptors[4] =
+{
+  {
+    "resource_type",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ResourceInfo, resource_type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "resource_name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ResourceInfo, resource_name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ResourceInfo, owner),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "description",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Google__Rpc__ResourceInfo, description),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned google__rpc__resource_info__field_indices_by_name[] = {
+  3,   /* field[3] = description */
+  2,   /* field[2] = owner */
+  1,   /* field[1] = resource_name */
+  0,   /* field[0] = resource_type */
+};
+static const ProtobufCIntRange google__rpc__resource_info__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor google__rpc__resource_info__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "google.rpc.ResourceInfo",
+  "ResourceInfo",
+  "Google__Rpc__ResourceInfo",
+  "google.rpc",
+  sizeof(Google__Rpc__ResourceInfo),
+  4,
+  google__rpc__resource_info__field_descriptors,
+  google__rpc__resource_info__field_indices_by_name,
+  1,  google__rpc__resource_info__number_ranges,
+  (ProtobufCMessageInit) google__rpc__resource_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -1,6 +1,7 @@
 import Foundation
 
-/// The JSON in an event's `data`, by type. Every object has "task_id" and "class".
+/// The JSON in an event's `data`, by type. Every object has "task_id" and "class", and "trace_id"
+/// when the job was submitted within a trace.
 enum EventData {
     static func submitted(_ job: Job) -> [UInt8] { head(job).closed() }
 
@@ -40,6 +41,7 @@ enum EventData {
         var text = JSONText()
         text.add("task_id", job.id)
         text.add("class", job.jobClass.word)
+        if let trace = job.spec.traceID { text.add("trace_id", String(trace)) }
         return text
     }
 

@@ -155,6 +155,7 @@ public final class EventLog: Sendable {
             return try await database.read(body)
         } catch let error as DatabaseError {
             throw OrchestratorError(.unavailable, "the event log can't be read: \(error); retry")
+                .because(.ledgerUnavailable)
         }
     }
 }
@@ -164,6 +165,7 @@ extension OrchestratorError {
         OrchestratorError(
             .outOfRange(oldest: oldest),
             "the events after \(after) are no longer kept; the oldest is \(oldest): resume with after_sequence "
-                + "\(oldest - 1), or 0 for the oldest kept")
+                + "\(oldest - 1), or 0 for the oldest kept"
+        ).because(.eventsNoLongerKept, ["oldest_sequence": "\(oldest)"])
     }
 }

@@ -55,7 +55,8 @@ enum JobMachine {
                 throw OrchestratorError(
                     .alreadyExists,
                     "job_id \"\(spec.id)\" already exists with a different \(names.joined(separator: " and ")); use a new "
-                        + "id or send the same content")
+                        + "id or send the same content"
+                ).because(.jobExists, job: spec.id, ["different": names.joined(separator: ",")])
             }
             return Transition(job: existing, changed: false)
         }
@@ -66,7 +67,8 @@ enum JobMachine {
     private static func start(_ job: Job, now: Timestamp) throws(OrchestratorError) -> Transition {
         guard job.state == .queued else {
             throw OrchestratorError(
-                .failedPrecondition, "job \"\(job.id)\" is \(job.state.word), not queued; it can't be started")
+                .failedPrecondition, "job \"\(job.id)\" is \(job.state.word), not queued; it can't be started"
+            ).because(.jobNotQueued, job: job.id)
         }
         var job = job
         job.state = .running
@@ -147,6 +149,8 @@ enum JobMachine {
 extension OrchestratorError {
     static func noJob(_ id: String) -> OrchestratorError {
         OrchestratorError(
-            .notFound, "no job \(id.debugDescription) is known here; check the id, or list the jobs to find it")
+            .notFound,
+            "no job \(id.prefix(128).debugDescription) is known here; check the id, or list the jobs to find it"
+        ).because(.jobNotFound, job: id)
     }
 }

@@ -21,8 +21,8 @@ struct JobRow: Sendable {
         INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
             retry_on, source, labels, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
             not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, result)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+            last_sequence, result, trace_parent)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
@@ -50,6 +50,7 @@ struct JobRow: Sendable {
         row.bind(spec.labels.isEmpty ? nil : Self.text(labels: spec.labels))
         if isLarge { row.bindNull() } else { row.bind(spec.payload) }
         bindState(&row)
+        row.bind(spec.traceParent)
         try row.run()
         if isLarge {
             payloadRow.bind(number)
@@ -97,11 +98,11 @@ struct JobRow: Sendable {
         failure_reason, error, slurm_job_id, cancel_reason, cancel_source, last_sequence
         """
     /// Without payload and result.
-    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result FROM jobs"
+    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent FROM jobs"
     static let selectSQL = """
         SELECT \(columns),
             coalesce(payload, (SELECT payload FROM large_payloads WHERE large_payloads.number = jobs.number)) AS payload,
-            coalesce(result, x'') AS result
+            coalesce(result, x'') AS result, trace_parent
         FROM jobs
         """
 
@@ -128,6 +129,7 @@ struct JobRow: Sendable {
         }
         spec.priority = row[12]
         spec.payload = Self.bytes(row[26])
+        spec.traceParent = row[28]
 
         var job = Job(spec: spec, submittedAt: Timestamp(nanoseconds: row[3]))
         job.state = state

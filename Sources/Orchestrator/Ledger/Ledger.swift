@@ -178,11 +178,13 @@ public final class Ledger: Sendable {
 
     private func error(for refusal: CommandQueue.Refusal) -> OrchestratorError {
         switch refusal {
-        case .closed: OrchestratorError(.unavailable, "the server is stopping; retry when it is back")
+        case .closed:
+            OrchestratorError(.unavailable, "the server is stopping; retry when it is back").because(.serverStopping)
         case .full:
             OrchestratorError(
                 .resourceExhausted(retryAfter: .seconds(1)),
-                "\(configuration.commandQueueLimit) submissions wait for the disk already; retry in a second")
+                "\(configuration.commandQueueLimit) submissions wait for the disk already; retry in a second"
+            ).because(.tooManySubmissions, ["limit": "\(configuration.commandQueueLimit)"])
         }
     }
 
@@ -232,7 +234,8 @@ public final class Ledger: Sendable {
         do {
             return try await database.read(body)
         } catch let error as DatabaseError {
-            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error); retry")
+            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error); retry").because(
+                .ledgerUnavailable)
         }
     }
 
@@ -272,7 +275,8 @@ public final class Ledger: Sendable {
             throw OrchestratorError(
                 .outOfRange(oldest: events.oldestSequence),
                 "after_sequence \(after) is ahead of the newest event, \(last): it is from another ledger; start again "
-                    + "from 0")
+                    + "from 0"
+            ).because(.cursorAhead, ["newest_sequence": "\(last)"])
         }
         if after > 0, after < events.oldestSequence - 1 {
             throw OrchestratorError.noLongerKept(after: after, oldest: events.oldestSequence)

@@ -39,7 +39,8 @@ struct LedgerBatch {
         if current == nil, case .submit = command, openJobs >= maxOpenJobs {
             throw OrchestratorError(
                 .resourceExhausted(retryAfter: .seconds(5)),
-                "\(openJobs) jobs are waiting or running, and at most \(maxOpenJobs) may; retry when some have ended")
+                "\(openJobs) jobs are waiting or running, and at most \(maxOpenJobs) may; retry when some have ended"
+            ).because(.tooManyOpenJobs, ["limit": "\(maxOpenJobs)"])
         }
         let transition = try JobMachine.apply(command, to: current?.job, id: id, now: now, jitter: jitter)
         guard transition.changed else { return (transition.job, current != nil) }

@@ -58,6 +58,9 @@ enum LedgerSchema {
                     CREATE TABLE totals (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL) STRICT;
                     """)
         }
+        migrator.registerMigration("jobs know their trace") { database in
+            try database.execute(sql: "ALTER TABLE jobs ADD COLUMN trace_parent TEXT")
+        }
         return migrator
     }
 }

@@ -206,10 +206,12 @@ struct LedgerWriter {
         if let error = error as? DatabaseError, error.resultCode == .SQLITE_FULL {
             return OrchestratorError(
                 .resourceExhausted(retryAfter: .seconds(5)),
-                "the disk of the ledger \(path) is full, and nothing was changed; free space there, then retry")
+                "the disk of the ledger \(path) is full, and nothing was changed; free space there, then retry"
+            ).because(.diskFull)
         }
         return OrchestratorError(
-            .unavailable, "the ledger \(path) could not be written, and nothing was changed: \(error); retry")
+            .unavailable, "the ledger \(path) could not be written, and nothing was changed: \(error); retry"
+        ).because(.ledgerUnavailable)
     }
 
     /// One line when writing starts to fail, one when it works again.

@@ -1,6 +1,7 @@
 extension JobSpec {
     /// The names of the fields in which a repeated submission differs from the job that has its id; empty when it is the
-    /// same job. The source is not content: a retry may come by another road.
+    /// same job. Source and trace are not content: a retry
+    /// may come by another road.
     func differences(from other: JobSpec) -> [String] {
         var names: [String] = []
         if jobClass != other.jobClass { names.append("job_class") }

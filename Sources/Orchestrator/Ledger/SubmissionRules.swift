@@ -12,7 +12,8 @@ struct SubmissionRules: Sendable {
             throw OrchestratorError(
                 .failedPrecondition,
                 "job_class gpu_slurm: this server has no Slurm bridge configured; submit it as gpu, cpu_long or "
-                    + "cpu_short, or to a server with a bridge")
+                    + "cpu_short, or to a server with a bridge"
+            ).because(.slurmNotConfigured)
         }
         if !spec.id.isEmpty { try checkID(spec.id) }
         try checkPayload(spec.payload)

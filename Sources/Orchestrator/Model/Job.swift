@@ -12,10 +12,14 @@ public struct JobSpec: Sendable, Equatable {
     public var timeout: Duration?
     public var retry: RetryPolicy
     public var source: JobSource
+    /// The caller's place in a distributed trace, `00-TRACEID-PARENTID-FLAGS` (W3C Trace Context): the trace's id stands
+    /// in the job's events, and the job's process gets it all. Not content.
+    public var traceParent: String?
 
     public init(
         id: String = "", jobClass: JobClass = .cpuShort, payload: [UInt8] = Array("{}".utf8), priority: Int32 = 0,
-        labels: [String: String] = [:], timeout: Duration? = nil, retry: RetryPolicy = .none, source: JobSource = .rpc
+        labels: [String: String] = [:], timeout: Duration? = nil, retry: RetryPolicy = .none, source: JobSource = .rpc,
+        traceParent: String? = nil
     ) {
         self.id = id
         self.jobClass = jobClass
@@ -25,7 +29,11 @@ public struct JobSpec: Sendable, Equatable {
         self.timeout = timeout
         self.retry = retry
         self.source = source
+        self.traceParent = traceParent
     }
+
+    /// 32 hexadecimal digits.
+    public var traceID: Substring? { traceParent?.dropFirst(3).prefix(32) }
 }
 
 /// Who brought a job. Jobs of the file queue and of the gateway's queue route leave a file in `done/`.

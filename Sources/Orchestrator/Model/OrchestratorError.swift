@@ -15,12 +15,43 @@ public struct OrchestratorError: Error, Sendable, Equatable, CustomStringConvert
         case `internal`
     }
 
+    /// Why, for programs. The raw values are constants that clients compare with; `Documentation/errors.md` lists them.
+    public enum Reason: String, Sendable, CaseIterable {
+        case jobNotFound = "JOB_NOT_FOUND"
+        case jobExists = "JOB_EXISTS_WITH_OTHER_CONTENT"
+        case jobNotQueued = "JOB_NOT_QUEUED"
+        case eventsNoLongerKept = "EVENTS_NO_LONGER_KEPT"
+        case cursorAhead = "CURSOR_AHEAD_OF_EVENTS"
+        case slurmNotConfigured = "SLURM_NOT_CONFIGURED"
+        case tooManyOpenJobs = "TOO_MANY_OPEN_JOBS"
+        case tooManySubmissions = "TOO_MANY_SUBMISSIONS"
+        case diskFull = "DISK_FULL"
+        case ledgerUnavailable = "LEDGER_UNAVAILABLE"
+        case serverStopping = "SERVER_STOPPING"
+        case fieldNotSupported = "FIELD_NOT_SUPPORTED"
+    }
+
     public var kind: Kind
     public var message: String
+    /// nil when there is nothing that a program could do about it but what the kind says.
+    public private(set) var reason: Reason?
+    /// The job that it is about.
+    public private(set) var jobID: String?
+    /// Values that belong to the reason, by names in lower case.
+    public private(set) var metadata: [String: String] = [:]
 
     public init(_ kind: Kind, _ message: String) {
         self.kind = kind
         self.message = message
+    }
+
+    /// The same error with its reason.
+    public func because(_ reason: Reason, job: String? = nil, _ metadata: [String: String] = [:]) -> OrchestratorError {
+        var error = self
+        error.reason = reason
+        error.jobID = job
+        error.metadata = metadata
+        return error
     }
 
     public var description: String { message }

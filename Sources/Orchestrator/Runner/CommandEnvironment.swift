@@ -13,9 +13,11 @@ struct CommandEnvironment: Sendable {
         self.inherited = inherited
     }
 
-    /// Later ones win: the server's, the payload's, then those that tell the job about itself.
+    /// Later ones win: the server's, the submission's trace, the payload's, then those that tell the job about itself.
     func variables(for job: Job, command: JobCommand, directory: AttemptDirectory) -> [String: String] {
         var variables = inherited
+        // The name that OpenTelemetry's libraries read.
+        variables["TRACEPARENT"] = job.spec.traceParent
         variables.merge(command.environment) { _, payload in payload }
         variables["DSPY_JOB_ID"] = job.id
         variables["DSPY_JOB_CLASS"] = job.jobClass.word

@@ -15,7 +15,8 @@ public enum PayloadCommand {
             throw OrchestratorError(
                 .failedPrecondition,
                 "class \"\(spec.jobClass.word)\" needs the Slurm bridge, which this server does not have; submit the job "
-                    + "as \"gpu\" to run it on this machine")
+                    + "as \"gpu\" to run it on this machine"
+            ).because(.slurmNotConfigured)
         }
         let payload: JSONNode
         do {

@@ -78,7 +78,8 @@ public struct MessageDeframer: Sendable {
             return .refused(
                 Status(
                     .resourceExhausted,
-                    "the request message has more than \(limit) bytes unpacked; that is the limit here"))
+                    "the request message has more than \(limit) bytes unpacked; that is the limit here"
+                ).because("MESSAGE_TOO_LARGE", ["limit_bytes": "\(limit)"]))
         } catch {
             return .refused(Status(.internal, "the request message is marked as gzip and is not valid gzip"))
         }
@@ -103,7 +104,8 @@ public struct MessageDeframer: Sendable {
             }
             if length > limit {
                 return Status(
-                    .resourceExhausted, "the request message has \(length) bytes; this server accepts up to \(limit)")
+                    .resourceExhausted, "the request message has \(length) bytes; this server accepts up to \(limit)"
+                ).because("MESSAGE_TOO_LARGE", ["limit_bytes": "\(limit)", "bytes": "\(length)"])
             }
             return nil
         }

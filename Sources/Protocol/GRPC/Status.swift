@@ -14,25 +14,6 @@ public struct Status: Error, Sendable, Equatable, CustomStringConvertible {
     public static let ok = Status(.ok)
 
     public var description: String { message.isEmpty ? code.label : "\(code.label): \(message)" }
-
-    /// INVALID_ARGUMENT with a `google.rpc.BadRequest` that names the field.
-    public static func badRequest(field: String, _ message: String) -> Status {
-        let violation = Wire.BadRequest.FieldViolation(field: field, description: message)
-        return Status(.invalidArgument, message)
-            .attaching("google.rpc.BadRequest", Wire.BadRequest(fieldViolations: [violation]))
-    }
-
-    /// The same status with a `google.rpc.RetryInfo`: when the caller may try again.
-    public func retrying(after delay: Duration) -> Status {
-        attaching("google.rpc.RetryInfo", Wire.RetryInfo(retryDelay: Wire.Duration(delay)))
-    }
-
-    private func attaching(_ type: String, _ detail: some WireMessage) -> Status {
-        let any = Wire.AnyMessage(typeUrl: "type.googleapis.com/\(type)", value: detail.encoded())
-        var copy = self
-        copy.details = Wire.Status(code: Int32(code.rawValue), message: message, details: [any]).encoded()
-        return copy
-    }
 }
 
 extension Wire.Duration {

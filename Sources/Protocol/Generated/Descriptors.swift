@@ -335,13 +335,29 @@ extension DescriptorFile {
                 google.rpc.BadRequest.FieldViolation.description
                 google.rpc.RetryInfo
                 google.rpc.RetryInfo.retry_delay
+                google.rpc.ErrorInfo
+                google.rpc.ErrorInfo.reason
+                google.rpc.ErrorInfo.domain
+                google.rpc.ErrorInfo.metadata
+                google.rpc.ErrorInfo.MetadataEntry
+                google.rpc.ErrorInfo.MetadataEntry.key
+                google.rpc.ErrorInfo.MetadataEntry.value
+                google.rpc.ResourceInfo
+                google.rpc.ResourceInfo.resource_type
+                google.rpc.ResourceInfo.resource_name
+                google.rpc.ResourceInfo.owner
+                google.rpc.ResourceInfo.description
                 """,
             base64: """
                 Ch5nb29nbGUvcnBjL2Vycm9yX2RldGFpbHMucHJvdG8SCmdvb2dsZS5ycGMaHmdvb2dsZS9wcm90b2J1Zi9kdXJhdGlvbi5wcm90\
                 byKoAQoKQmFkUmVxdWVzdBJQChBmaWVsZF92aW9sYXRpb25zGAEgAygLMiUuZ29vZ2xlLnJwYy5CYWRSZXF1ZXN0LkZpZWxkVmlv\
                 bGF0aW9uUg9maWVsZFZpb2xhdGlvbnMaSAoORmllbGRWaW9sYXRpb24SFAoFZmllbGQYASABKAlSBWZpZWxkEiAKC2Rlc2NyaXB0\
                 aW9uGAIgASgJUgtkZXNjcmlwdGlvbiJHCglSZXRyeUluZm8SOgoLcmV0cnlfZGVsYXkYASABKAsyGS5nb29nbGUucHJvdG9idWYu\
-                RHVyYXRpb25SCnJldHJ5RGVsYXliBnByb3RvMw==
+                RHVyYXRpb25SCnJldHJ5RGVsYXkiuQEKCUVycm9ySW5mbxIWCgZyZWFzb24YASABKAlSBnJlYXNvbhIWCgZkb21haW4YAiABKAlS\
+                BmRvbWFpbhI/CghtZXRhZGF0YRgDIAMoCzIjLmdvb2dsZS5ycGMuRXJyb3JJbmZvLk1ldGFkYXRhRW50cnlSCG1ldGFkYXRhGjsK\
+                DU1ldGFkYXRhRW50cnkSEAoDa2V5GAEgASgJUgNrZXkSFAoFdmFsdWUYAiABKAlSBXZhbHVlOgI4ASKQAQoMUmVzb3VyY2VJbmZv\
+                EiMKDXJlc291cmNlX3R5cGUYASABKAlSDHJlc291cmNlVHlwZRIjCg1yZXNvdXJjZV9uYW1lGAIgASgJUgxyZXNvdXJjZU5hbWUS\
+                FAoFb3duZXIYAyABKAlSBW93bmVyEiAKC2Rlc2NyaXB0aW9uGAQgASgJUgtkZXNjcmlwdGlvbmIGcHJvdG8z
                 """),
         DescriptorFile(
             name: "grpc/health/v1/health.proto", imports: [],

@@ -30,6 +30,37 @@ extension Wire {
             self.retryDelay = retryDelay
         }
     }
+
+    /// Why, for programs: a constant word in one domain, and values that belong to it.
+    public struct ErrorInfo: Sendable, Equatable {
+        /// In capitals, such as JOB_NOT_FOUND; unique within the domain.
+        public var reason: String = ""
+        public var domain: String = ""
+        public var metadata: [String: String] = [:]
+
+        public init(reason: String = "", domain: String = "", metadata: [String: String] = [:]) {
+            self.reason = reason
+            self.domain = domain
+            self.metadata = metadata
+        }
+    }
+
+    /// What was looked for and is not there, or is there already.
+    public struct ResourceInfo: Sendable, Equatable {
+        public var resourceType: String = ""
+        public var resourceName: String = ""
+        public var owner: String = ""
+        /// What is wrong with it.
+        public var description: String = ""
+
+        public init(resourceType: String = "", resourceName: String = "", owner: String = "", description: String = "")
+        {
+            self.resourceType = resourceType
+            self.resourceName = resourceName
+            self.owner = owner
+            self.description = description
+        }
+    }
 }
 
 extension Wire.BadRequest.FieldViolation: WireMessage {
@@ -105,6 +136,64 @@ extension Wire.RetryInfo: WireMessage {
         if let retryDelay {
             c.pointee.retry_delay = retryDelay.wire(in: arena).assumingMemoryBound(to: Google__Protobuf__Duration.self)
         }
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.ErrorInfo: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(google__rpc__error_info__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: Google__Rpc__ErrorInfo.self).pointee
+        reason = try wireString(c.reason, "reason")
+        domain = try wireString(c.domain, "domain")
+        for index in 0..<c.n_metadata {
+            guard let entry = c.metadata[index] else { continue }
+            metadata[try wireString(entry.pointee.key, "metadata")] = try wireString(entry.pointee.value, "metadata")
+        }
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(Google__Rpc__ErrorInfo.self)
+        google__rpc__error_info__init(c)
+        c.pointee.reason = arena.binary(reason)
+        c.pointee.domain = arena.binary(domain)
+        c.pointee.n_metadata = metadata.count
+        c.pointee.metadata = arena.array(metadata.sorted { $0.key < $1.key }) { pair in
+            let entry = arena.message(Google__Rpc__ErrorInfo__MetadataEntry.self)
+            google__rpc__error_info__metadata_entry__init(entry)
+            entry.pointee.key = arena.binary(pair.key)
+            entry.pointee.value = arena.binary(pair.value)
+            return entry
+        }
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.ResourceInfo: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(google__rpc__resource_info__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: Google__Rpc__ResourceInfo.self).pointee
+        resourceType = try wireString(c.resource_type, "resource_type")
+        resourceName = try wireString(c.resource_name, "resource_name")
+        owner = try wireString(c.owner, "owner")
+        description = try wireString(c.description, "description")
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(Google__Rpc__ResourceInfo.self)
+        google__rpc__resource_info__init(c)
+        c.pointee.resource_type = arena.binary(resourceType)
+        c.pointee.resource_name = arena.binary(resourceName)
+        c.pointee.owner = arena.binary(owner)
+        c.pointee.description = arena.binary(description)
         return UnsafeMutableRawPointer(c)
     }
 }

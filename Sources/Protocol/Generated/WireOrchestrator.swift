@@ -366,7 +366,7 @@ extension Wire {
         public var attempt: UInt32 = 0
         /// Of the job after the event.
         public var state: Wire.JobState = .init(rawValue: 0)
-        /// A JSON object; always has "task_id".
+        /// A JSON object; always has "task_id", and "trace_id" when the job was submitted within a trace (W3C traceparent).
         public var data: [UInt8] = []
         /// Who caused it: rpc, http, file_queue, runner, slurm, server.
         public var source: String = ""

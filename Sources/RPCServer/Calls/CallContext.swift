@@ -16,6 +16,9 @@ public struct CallContext: Sendable {
     public let wasRequestCompressed: Bool
     /// Metadata and compression of the response.
     public let response: CallResponse
+
+    /// The caller's W3C `traceparent`, whether or not an interceptor has looked at it; nil when it is not one.
+    public var traceParent: String? { notes.traceParent ?? metadata.text("traceparent").flatMap(TraceParent.checked) }
 }
 
 /// What goes with a response besides its messages. A handler sets it before the first message, or, for trailers, before

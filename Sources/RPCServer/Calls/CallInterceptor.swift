@@ -38,7 +38,7 @@ public struct CallNotes: Sendable, Equatable {
     public var subject: String?
     /// Names the call in the log; the caller's `x-request-id` or one of the server's.
     public var requestID: String?
-    /// The caller's W3C `traceparent`.
+    /// The caller's W3C `traceparent`, checked.
     public var traceParent: String?
 
     public init() {}

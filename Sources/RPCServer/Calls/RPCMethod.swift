@@ -119,6 +119,7 @@ extension Status {
     /// What a request that can't be decoded is answered with.
     public static func malformed(_ error: WireError) -> Status {
         error.field.isEmpty
-            ? Status(.invalidArgument, error.problem) : .badRequest(field: error.field, error.description)
+            ? Status(.invalidArgument, error.problem).because("MESSAGE_MALFORMED")
+            : .badRequest(field: error.field, error.description)
     }
 }

@@ -58,6 +58,7 @@ struct Router: Sendable {
     func unknownMethod(_ path: UnsafeRawBufferPointer) -> Status {
         let name = String(decoding: path.prefix(200), as: UTF8.self)
         return Status(
-            .unimplemented, "unknown method \(name); ask the server's reflection or its .proto for the methods")
+            .unimplemented, "unknown method \(name); ask the server's reflection or its .proto for the methods"
+        ).because("METHOD_UNKNOWN")
     }
 }

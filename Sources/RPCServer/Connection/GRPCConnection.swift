@@ -123,7 +123,10 @@ final class GRPCConnection {
         guard !isClosed else { return }
         for index in slots.indices
         where slots[index].stream != nil && slots[index].machine.isReceiving && slots[index].progressAt <= since {
-            finish(index, Status(.cancelled, "the request stopped before it was whole; send it without such pauses"))
+            finish(
+                index,
+                Status(.cancelled, "the request stopped before it was whole; send it without such pauses")
+                    .because("REQUEST_STALLED"))
         }
     }
 
@@ -189,7 +192,8 @@ final class GRPCConnection {
                 stream,
                 Status(
                     .resourceExhausted,
-                    "the request's headers exceed \(limits.maxHeaderBytes) bytes; send less metadata"))
+                    "the request's headers exceed \(limits.maxHeaderBytes) bytes; send less metadata"
+                ).because("HEADERS_TOO_LARGE", ["limit_bytes": "\(limits.maxHeaderBytes)"]))
         }
         guard request.content_type == CNG_CONTENT_TYPE_GRPC.rawValue, request.is_post else {
             session.reject(
@@ -208,7 +212,8 @@ final class GRPCConnection {
                 return refuse(
                     stream,
                     Status(
-                        .unimplemented, "grpc-encoding \(name) is not supported; this server accepts gzip and identity"),
+                        .unimplemented, "grpc-encoding \(name) is not supported; this server accepts gzip and identity"
+                    ).because("ENCODING_NOT_SUPPORTED", ["accepted": "gzip,identity"]),
                     counting: loop.calls.methods[method])
             }
             encoding = known
@@ -219,7 +224,8 @@ final class GRPCConnection {
                 let text = String(decoding: UnsafeRawBufferPointer(request.timeout).prefix(32), as: UTF8.self)
                 return refuse(
                     stream,
-                    Status(.invalidArgument, "grpc-timeout \"\(text)\" is not 1 to 8 digits and one of H M S m u n"),
+                    Status(.invalidArgument, "grpc-timeout \"\(text)\" is not 1 to 8 digits and one of H M S m u n")
+                        .because("TIMEOUT_MALFORMED"),
                     counting: loop.calls.methods[method])
             }
             deadline = loop.recordBegan + .nanoseconds(min(timeout.nanosecondsClamped, Self.longestTimeout))
@@ -230,7 +236,8 @@ final class GRPCConnection {
                 Status(
                     .resourceExhausted,
                     "the server has \(loop.policy.maxOpenCalls) calls open, which is its limit; try again later"
-                ).retrying(after: .seconds(1)), counting: loop.calls.methods[method])
+                ).because("TOO_MANY_CALLS", ["limit": "\(loop.policy.maxOpenCalls)"]).retrying(after: .seconds(1)),
+                counting: loop.calls.methods[method])
         }
         guard session.unsentBytes <= limits.maxUnsentBytes else {
             return refuse(
@@ -238,7 +245,8 @@ final class GRPCConnection {
                 Status(
                     .resourceExhausted,
                     "this connection has more than \(limits.maxUnsentBytes) bytes of answers to read first"
-                ).retrying(after: .seconds(1)), counting: loop.calls.methods[method])
+                ).because("ANSWERS_UNREAD", ["limit_bytes": "\(limits.maxUnsentBytes)"]).retrying(after: .seconds(1)),
+                counting: loop.calls.methods[method])
         }
         var notes: CallNotes?
         if !loop.policy.interceptors.isEmpty {
@@ -317,7 +325,8 @@ final class GRPCConnection {
                     Status(
                         .resourceExhausted,
                         "the incomplete requests of this connection exceed \(limits.maxBufferedBytes) bytes; send fewer at once"
-                    ).retrying(after: .seconds(1)), force: true)
+                    ).because("REQUESTS_TOO_LARGE", ["limit_bytes": "\(limits.maxBufferedBytes)"]).retrying(
+                        after: .seconds(1)), force: true)
             }
         case .refuse(let status):
             finish(slot, status, force: true)

@@ -40,6 +40,7 @@ extension HealthRegistry {
         let name = try Self.name(request)
         guard let status = status(of: name) else {
             throw Status(.notFound, "service: \"\(name)\" is not served here; Health.List has the names")
+                .because("SERVICE_UNKNOWN").about("service", name)
         }
         return Wire.HealthCheckResponse(status: status)
     }

@@ -34,6 +34,6 @@ final class HealthWatch: PullSource {
     func close() { registry.remove(self) }
 
     func statusAtShutdown() -> Status {
-        Status(.unavailable, "the server is shutting down; watch the next one")
+        Status(.unavailable, "the server is shutting down; watch the next one").because("SERVER_STOPPING")
     }
 }

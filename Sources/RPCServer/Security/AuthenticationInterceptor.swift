@@ -26,10 +26,13 @@ public struct AuthenticationInterceptor: CallInterceptor {
         case .granted(let principal):
             notes.subject = principal.subject
             return .proceed
-        case .unauthenticated(let message):
-            return .refuse(Status(.unauthenticated, message))
+        case .unauthenticated(let refusal, let message):
+            let reason = refusal == .missing ? "CREDENTIALS_MISSING" : "CREDENTIALS_UNKNOWN"
+            return .refuse(Status(.unauthenticated, message).because(reason))
         case .denied(let message):
-            return .refuse(Status(.permissionDenied, message))
+            return .refuse(
+                Status(.permissionDenied, message).because(
+                    "ROLE_MISSING", ["role": role.rawValue, "method": head.method.path]))
         }
     }
 }

@@ -23,6 +23,27 @@ struct StatusTests {
         #expect(delay == Wire.Duration(seconds: 1, nanos: 500_000_000))
     }
 
+    @Test func `every detail stands in one google rpc Status, each once`() throws {
+        let status = Status(.notFound, "no job").because("JOB_NOT_FOUND", ["job_id": "a"]).about("Job", "a")
+            .retrying(after: .seconds(1))
+        let rich = try Wire.Status(decoding: status.details)
+        #expect(rich.code == 5 && rich.message == "no job")
+        #expect(
+            rich.details.map { $0.typeUrl.split(separator: ".").last } == ["ErrorInfo", "ResourceInfo", "RetryInfo"])
+        #expect(
+            try Wire.ErrorInfo(decoding: rich.details[0].value)
+                == .init(reason: "JOB_NOT_FOUND", domain: "dspy-orchestrator", metadata: ["job_id": "a"]))
+        let resource = try Wire.ResourceInfo(decoding: rich.details[1].value)
+        #expect(resource == .init(resourceType: "Job", resourceName: "a", description: "no job"))
+    }
+
+    @Test func `a caller's own long value does not make the trailers long`() throws {
+        let long = String(repeating: "é", count: 100_000)
+        let status = Status(.notFound, "no").because("JOB_NOT_FOUND", ["job_id": long]).about("Job", long)
+        #expect(status.details.count < 1_000)
+        _ = try Wire.Status(decoding: status.details)
+    }
+
     @Test func `codes have gRPC's numbers`() {
         #expect(StatusCode.allCases.map(\.rawValue) == Array(0...16))
         #expect(StatusCode.unauthenticated.rawValue == 16)

@@ -101,16 +101,6 @@ struct CallPolicyTests {
         }
     }
 
-    @Test(arguments: [
-        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true),
-        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false),
-        ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false),
-        ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false), ("00-abc", false), ("", false),
-    ])
-    func `a traceparent counts when it is one`(text: String, isOne: Bool) {
-        #expect((AccessLog.traceParent(text) != nil) == isOne)
-    }
-
     @Test func `a caller's request id may not forge the log`() {
         #expect(AccessLog.acceptable("abc-123") == "abc-123")
         #expect(AccessLog.acceptable("abc\nlevel=error") == nil)

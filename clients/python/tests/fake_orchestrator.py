@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -55,9 +56,17 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
         """How many events each next stream gives before it ends with UNAVAILABLE."""
         self.end_streams_early = 0
         """How many next streams end with OK at once, whatever was asked."""
+        self.logs: dict[tuple[str, str], bytes] = {}
+        """Job and stream (stdout, stderr) → what it wrote."""
+        self.break_logs_after: deque[int] = deque()
+        """After how many chunks each next log stream ends with UNAVAILABLE."""
+        self.refused_jobs: dict[str, status_pb2.Status] = {}
+        """Job id → what SubmitJobs says of it."""
+        self.serving = b"\x08\x01"
         self._changed = threading.Condition()
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
         pb_grpc.add_OrchestratorServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        self._server.add_generic_rpc_handlers((self._health(),))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
 
@@ -102,6 +111,39 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"no job {request.job_id}")
         return pb.GetStatusResponse(job=self.jobs[request.job_id])
 
+    def SubmitJobs(self, request: pb.SubmitJobsRequest, context: Any) -> pb.SubmitJobsResponse:  # noqa: N802
+        self._note("SubmitJobs", request, context)
+        results = []
+        for job in request.jobs:
+            if job.job_id in self.refused_jobs:
+                results.append(pb.SubmitJobResult(error=self.refused_jobs[job.job_id]))
+            else:
+                self.add_job(job.job_id, payload=job.payload)
+                results.append(pb.SubmitJobResult(job=self.jobs[job.job_id]))
+        return pb.SubmitJobsResponse(results=results)
+
+    def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:  # noqa: N802
+        copy = pb.ListJobsRequest()
+        copy.CopyFrom(request)
+        self._note("ListJobs", copy, context)
+        start, size = int(request.page_token or 0), request.page_size or 100
+        jobs = list(reversed(self.jobs.values()))
+        more = start + size < len(jobs)
+        return pb.ListJobsResponse(jobs=jobs[start : start + size], next_page_token=str(start + size) if more else "")
+
+    def StreamLogs(self, request: pb.StreamLogsRequest, context: Any) -> Iterator[pb.LogChunk]:  # noqa: N802
+        self._note("StreamLogs", request, context)
+        left = self.break_logs_after.popleft() if self.break_logs_after else -1
+        for number, stream in ((pb.LOG_STREAM_STDOUT, "stdout"), (pb.LOG_STREAM_STDERR, "stderr")):
+            if request.stream not in (pb.LOG_STREAM_UNSPECIFIED, number):
+                continue
+            data = self.logs.get((request.job_id, stream), b"")
+            for offset in range(request.offset, len(data), 4):
+                if left == 0:
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "connection lost")
+                yield pb.LogChunk(stream=number, offset=offset, data=data[offset : offset + 4])
+                left -= 1
+
     def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:  # noqa: N802
         self._note("CancelJob", request, context)
         return pb.CancelJobResponse(job=self.jobs[request.job_id])
@@ -145,7 +187,17 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
             if request.end_when_done and not pending:
                 return
 
+    def _health(self) -> grpc.GenericRpcHandler:
+        handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, context: self.serving)
+        return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})
+
     def _note(self, method: str, request: Any, context: Any) -> None:
         self.requests[method].append(request)
         if self.failures[method]:
             self.failures[method].popleft().abort(context)
+
+
+if __name__ == "__main__":
+    # For tests that need the server in another process: prints its address, and ends with its standard input.
+    print(FakeOrchestrator().target, flush=True)
+    sys.stdin.read()

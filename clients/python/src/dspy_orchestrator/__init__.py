@@ -3,7 +3,7 @@
 >>> from dspy_orchestrator import Client
 >>> with Client() as client:                                            # doctest: +SKIP
 ...     job = client.submit(["python3", "-c", "print('__DSPY_RESULT__:[1, 2]')"])
-...     client.wait(job.job_id, check=True).result
+...     job.result(timeout=60)
 [1, 2]
 """
 
@@ -16,16 +16,21 @@ from dspy_orchestrator.errors import (
     EventGap,
     FailedPrecondition,
     InvalidArgument,
+    JobCancelled,
     JobFailed,
     NotFound,
     OrchestratorError,
     PermissionDenied,
+    RemoteError,
     ResourceExhausted,
     ServerError,
     Unauthenticated,
     Unavailable,
     Unimplemented,
 )
+from dspy_orchestrator.handle import JobHandle, as_completed
+from dspy_orchestrator.health import Health
+from dspy_orchestrator.logs import LogStream
 from dspy_orchestrator.model import (
     ClassStats,
     Event,
@@ -33,10 +38,14 @@ from dspy_orchestrator.model import (
     Job,
     JobClass,
     JobState,
+    LogChunk,
     Metric,
     Metrics,
+    Resources,
     RetryPolicy,
+    Slurm,
 )
+from dspy_orchestrator.requests import JobSpec
 from dspy_orchestrator.stream import EventStream
 
 __all__ = [
@@ -51,22 +60,32 @@ __all__ = [
     "EventStream",
     "FailedPrecondition",
     "FailureReason",
+    "Health",
     "InvalidArgument",
     "Job",
+    "JobCancelled",
     "JobClass",
     "JobFailed",
+    "JobHandle",
+    "JobSpec",
     "JobState",
+    "LogChunk",
+    "LogStream",
     "Metric",
     "Metrics",
     "NotFound",
     "OrchestratorError",
     "PermissionDenied",
+    "RemoteError",
     "ResourceExhausted",
+    "Resources",
     "RetryPolicy",
     "ServerError",
+    "Slurm",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "as_completed",
 ]
 
 __version__ = "0.1.0"

@@ -2,66 +2,78 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
-from dspy_orchestrator.backoff import Backoff
-from dspy_orchestrator.errors import Cancelled, OrchestratorError, from_rpc_error, retry_delay
+from dspy_orchestrator import channel, health
+from dspy_orchestrator.errors import Cancelled
+from dspy_orchestrator.retrying import Attempts
+from dspy_orchestrator.security import Security
+from dspy_orchestrator.v1 import orchestrator_pb2_grpc as pb_grpc
 
 
-@dataclass
 class Caller:
-    """What every call needs: where the server is, and whether the client has been closed meanwhile."""
+    """A connection, made when it is first needed and made anew in a process that was forked off."""
 
-    target: str
-    closed: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, target: str, security: Security) -> None:
+        self.target = target
+        self._security = security
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._channel: grpc.Channel | None = None
+        self._methods: Any = None
+        # What can't be read or can't be right is told here rather than at the first call.
+        self._credentials = security.credentials(target)
 
-    def unary(self, method: Any, request: Any, name: str, timeout: float) -> Any:
+    def unary(self, name: str, request: Any, timeout: float) -> Any:
         """Calls until there is an answer, for at most ``timeout`` seconds. Only for calls that may be repeated."""
-        deadline = time.monotonic() + timeout
-        backoff = Backoff()
+        attempts = Attempts(name, self.target, time.monotonic() + timeout)
         while True:
-            self.check_open()
+            method = getattr(self._stub(), name)
             try:
-                return method(request, timeout=max(0.001, deadline - time.monotonic()))
+                return method(request, timeout=attempts.left(time.monotonic()), metadata=self._security.metadata)
             except grpc.RpcError as error:
-                if not may_retry(error):
-                    raise self.explained(error, name) from None
-                delay = backoff.next(retry_delay(error))
-                if time.monotonic() + delay >= deadline:
-                    raise self.explained(error, name) from None
-            self.closed.wait(delay)
+                delay = attempts.after(error, time.monotonic())
+            self.pause(delay)
 
-    def explained(self, error: grpc.RpcError, name: str) -> OrchestratorError:
-        return from_rpc_error(error, target=self.target, method=name)
+    def stream(self, name: str, request: Any, timeout: float | None) -> Any:
+        """Opens a stream; the caller reads it, and sees gRPC's own errors."""
+        return getattr(self._stub(), name)(request, timeout=timeout, metadata=self._security.metadata)
 
-    def check_open(self) -> None:
-        if self.closed.is_set():
-            raise Cancelled("this Client is closed: make a new one")
+    def pause(self, seconds: float) -> None:
+        """Waits, but not for a client that is closed meanwhile."""
+        self._closed.wait(seconds)
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed.is_set()
 
-def may_retry(error: grpc.RpcError) -> bool:
-    """Whether the same call may go through a little later.
+    def close(self) -> None:
+        self._closed.set()
+        with self._lock:
+            # A parent's connection is the parent's to close.
+            if self._channel is not None and self._pid == os.getpid():
+                self._channel.close()
+            self._channel = self._methods = None
 
-    RESOURCE_EXHAUSTED counts only with the server's RetryInfo: without it a message was too large, and stays so.
-    """
-    code = error.code()
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return retry_delay(error) is not None
-    return code is grpc.StatusCode.UNAVAILABLE
-
-
-def may_resume(error: grpc.RpcError) -> bool:
-    """Whether a broken stream may be taken up again: the connection went, not the request.
-
-    grpcio reports some lost connections and resets as UNKNOWN or INTERNAL (PROTOCOL-HTTP2, "HTTP2 Transport Mapping"),
-    and a server or proxy may cap how long a stream lasts.
-    """
-    code, details = error.code(), error.details() or ""
-    if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
-        return "RST_STREAM" in details or "Stream removed" in details
-    return may_retry(error) or code is grpc.StatusCode.DEADLINE_EXCEEDED
+    def _stub(self) -> Any:
+        if self._pid != os.getpid():
+            # Forked: a lock may have been held by a thread that isn't here, and the connection is the parent's.
+            self._lock = threading.Lock()
+            self._pid, self._channel, self._methods = os.getpid(), None, None
+        with self._lock:
+            if self._closed.is_set():
+                raise Cancelled("this Client is closed: make a new one")
+            if self._methods is None:
+                if self._credentials is None:
+                    self._channel = grpc.insecure_channel(self.target, options=channel.OPTIONS)
+                else:
+                    self._channel = grpc.secure_channel(self.target, self._credentials, options=channel.OPTIONS)
+                self._methods = pb_grpc.OrchestratorStub(self._channel)  # type: ignore[no-untyped-call]
+                self._methods.Check = health.method(self._channel)
+            return self._methods

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from dspy_orchestrator import wire
+from dspy_orchestrator import channel, logs, requests, subscription, wire
 from dspy_orchestrator.calls import Caller
-from dspy_orchestrator.errors import CursorTooOld, DeadlineExceeded, InvalidArgument
-from dspy_orchestrator.model import Job, JobClass, Metrics, RetryPolicy
+from dspy_orchestrator.errors import CursorTooOld, DeadlineExceeded, JobFailed, OrchestratorError, from_status
+from dspy_orchestrator.handle import JobHandle
+from dspy_orchestrator.health import Health
+from dspy_orchestrator.log_position import LogPosition
+from dspy_orchestrator.logs import LogStream
+from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Resources, RetryPolicy, Slurm
+from dspy_orchestrator.requests import JobSpec
 from dspy_orchestrator.security import Security
 from dspy_orchestrator.stream import EventStream
+from dspy_orchestrator.subscription import Subscription
 from dspy_orchestrator.v1 import orchestrator_pb2 as pb
-from dspy_orchestrator.v1 import orchestrator_pb2_grpc as pb_grpc
-
-DEFAULT_TARGET = "127.0.0.1:50051"
-
-_LAST_SEQUENCE = "orchestrator_last_sequence"
-"""The gauge of GetMetrics that says where the event log ends."""
-
-_CHANNEL_OPTIONS = [
-    # The server allows a ping every 10 s; quiet event streams notice a dead peer within 30 s.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    # A server that restarts is found again within a second, rather than gRPC's own 1 s growing to 2 min.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    # The server takes payloads of up to 1 MiB, and results may be larger than gRPC's 4 MiB.
-    ("grpc.max_receive_message_length", 64 << 20),
-]
+from dspy_orchestrator.watcher import Watcher
 
 
 class Client:
@@ -41,7 +31,8 @@ class Client:
 
     ``target`` is ``host:port``; without it, the environment variable ``DSPY_ORCHESTRATOR_TARGET``, else
     127.0.0.1:50051. ``timeout`` is how many seconds a call may take in all, retries included. Every method may raise
-    an OrchestratorError; nothing is sent before the first call.
+    an OrchestratorError; nothing is sent before the first call. A process that is forked off may go on using it; what
+    is under way stays with the parent.
 
     ``token`` says who calls (``DSPY_ORCHESTRATOR_TOKEN``). ``tls_ca`` is a PEM file with the CA that signed the
     server's certificate (``DSPY_ORCHESTRATOR_TLS_CA``), or ``"system"`` for the ones this machine trusts; it turns
@@ -60,54 +51,107 @@ class Client:
         tls_certificate: str | os.PathLike[str] | None = None,
         tls_key: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.target = target or os.environ.get("DSPY_ORCHESTRATOR_TARGET") or DEFAULT_TARGET
+        self.target = channel.target(target)
         self.timeout = timeout
-        self._caller = Caller(self.target)
         security = Security.found(token=token, ca=tls_ca, certificate=tls_certificate, key=tls_key)
-        self._channel = security.channel(self.target, _CHANNEL_OPTIONS)
-        self._stub = pb_grpc.OrchestratorStub(self._channel)  # type: ignore[no-untyped-call]
+        self._caller = Caller(self.target, security)
+        self._watcher: tuple[int, Watcher] | None = None
+        self._lock = threading.Lock()
 
     def submit(
         self,
         command: Sequence[str] | None = None,
         *,
-        job_class: JobClass | str = JobClass.CPU_SHORT,
+        handler: str | None = None,
+        job_class: JobClass | str | None = None,
         payload: Mapping[str, Any] | None = None,
         job_id: str | None = None,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        depends_on: Sequence[str | Job | JobHandle] = (),
+        resources: Resources | None = None,
+        slurm: Slurm | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
         stdin: str | None = None,
-    ) -> Job:
-        """Hands in a job and returns it once the server holds it durably.
+    ) -> JobHandle:
+        """Hands in a job and returns it, as a Future, once the server holds it durably.
 
-        ``command`` is a list of words; no shell is involved. ``payload`` holds what else the job needs, such as
-        ``{"handler": "name", ...}`` instead of a command; the named parameters go on top of it. ``cwd`` is an absolute
-        path on the server's machine. ``timeout`` is in
-        seconds, of one attempt; None is the server's default for the class. Higher ``priority`` runs first.
+        ``command`` is a list of words; no shell is involved. Instead of it, ``handler`` names a command, or a warm
+        worker, of the server's configuration. ``payload`` holds what else the job needs; the named parameters go on
+        top of it. ``slurm`` makes it a batch job; without a command its payload holds the parameters of a template.
+        ``job_class`` is ``cpu_short`` unless said otherwise, ``gpu_slurm`` with ``slurm``. ``cwd`` is an absolute path
+        on the server's machine. ``timeout`` is in seconds, of one attempt; None is the server's default for the class.
+        Higher ``priority`` runs first. The jobs in ``depends_on`` must succeed first.
 
         Submitting again with the same ``job_id`` and content returns the job that is there; other content raises
         AlreadyExists. Without one the client makes a UUID, so that its own retries never run a job twice.
         """
-        request = pb.SubmitJobRequest(
-            job_id=job_id if job_id is not None else str(uuid.uuid4()),
-            job_class=wire.job_class_number(job_class),  # type: ignore[arg-type]
-            payload=wire.payload(command, payload, env, None if cwd is None else os.fspath(cwd), stdin),
+        spec = JobSpec(
+            command=command,
+            handler=handler,
+            job_class=job_class,
+            payload=payload,
+            job_id=job_id,
             priority=priority,
-            labels=labels or {},
-            timeout=None if timeout is None else wire.duration(timeout),
-            retry=None if retry is None else wire.retry_policy(retry),
+            labels=labels,
+            timeout=timeout,
+            retry=retry,
+            depends_on=depends_on,
+            resources=resources,
+            slurm=slurm,
+            env=env,
+            cwd=cwd,
+            stdin=stdin,
         )
-        if not request.job_id:
-            raise InvalidArgument("job_id is empty: leave it out to get one made", "job_id")
-        return wire.job(self._unary("SubmitJob", request).job)
+        return JobHandle(self, self.accept(spec))
 
-    def status(self, job_id: str) -> Job:
+    def accept(self, spec: JobSpec) -> Job:
+        """Hands in a job and returns it as the server took it, without a Future of its end."""
+        return wire.job(self._unary("SubmitJob", spec.request()).job)
+
+    def submit_many(self, jobs: Iterable[JobSpec | Mapping[str, Any]]) -> list[JobHandle | OrchestratorError]:
+        """Hands in jobs, up to a thousand a call, each call one commit of the server.
+
+        A job is a JobSpec, or a dict of what ``submit`` takes. The answer has one entry for each, in their order: its
+        JobHandle, or the error that ``submit`` would have raised, for one that is refused does not affect the others.
+        """
+        return [
+            from_status(result.error) if result.HasField("error") else JobHandle(self, wire.job(result.job))
+            for batch in requests.batches(jobs)
+            for result in self._unary("SubmitJobs", batch).results
+        ]
+
+    def handle(self, job_id: str) -> JobHandle:
+        """A job that was submitted earlier, or by someone else, as a Future. Raises NotFound."""
+        return JobHandle(self, self.get(job_id))
+
+    def get(self, job_id: str) -> Job:
         """The job as it is now. Raises NotFound."""
         return wire.job(self._unary("GetStatus", pb.GetStatusRequest(job_id=job_id)).job)
+
+    def status(self, job_id: str) -> Job:
+        """The same as ``get``."""
+        return self.get(job_id)
+
+    def list(
+        self,
+        *,
+        states: Sequence[JobState | str] = (),
+        classes: Sequence[JobClass | str] = (),
+        labels: Mapping[str, str] | None = None,
+        submitted_after: datetime | None = None,
+        submitted_before: datetime | None = None,
+        page_size: int = 100,
+    ) -> Iterator[Job]:
+        """Jobs, newest first, without payload and result; the pages are fetched as they are needed.
+
+        Empty ``states`` or ``classes`` are all of them; ``labels`` must all be there. The moments need a time zone.
+        """
+        request = requests.list_jobs(states, classes, labels, submitted_after, submitted_before, page_size)
+        return self._pages(request)
 
     def cancel(self, job_id: str, reason: str = "") -> Job:
         """Asks a job to end and returns it as it is now: a running one ends a moment later. Raises NotFound.
@@ -119,6 +163,11 @@ class Client:
     def metrics(self) -> Metrics:
         """The server's numbers, as on its ``/metrics``, and quantiles per job class."""
         return wire.metrics(self._unary("GetMetrics", pb.GetMetricsRequest()))
+
+    def health(self) -> Health:
+        """What the server says of itself to gRPC's health protocol; needs no credentials."""
+        found: Health = self._unary("Check", "")
+        return found
 
     def events(
         self,
@@ -139,30 +188,51 @@ class Client:
         ``timeout`` in seconds ends it with DeadlineExceeded. Raises CursorTooOld when events after ``after`` are no
         longer kept, and EventGap should the server skip one.
         """
-        if isinstance(job_ids, str) or isinstance(types, str):
-            raise InvalidArgument("job_ids and types are lists: write ['…'] around a single one", "job_ids")
-        if end_when_done and not job_ids:
-            raise InvalidArgument("end_when_done needs job_ids: name the jobs whose end is awaited", "end_when_done")
-        if from_now and after:
-            raise InvalidArgument(f"from_now and after={after} exclude each other: give one of them", "from_now")
-        if from_now:
-            # "Now" becomes a sequence before the stream opens, so that a connection lost before the first event can be
-            # taken up without a gap. A server that doesn't say is asked for "now" itself; such a stream can't resume
-            # until its first event.
-            now = self.metrics().value(_LAST_SEQUENCE)
-            after, from_now = (0, True) if now is None else (int(now), False)
-        return EventStream(
-            self._caller,
-            self._stub.StreamEvents,
-            lambda job_id: self.status(job_id).is_done,
+        subscription.check(after, job_ids, types, from_now, end_when_done)
+        wanted = Subscription(
+            target=self.target,
             after=after,
             from_now=from_now,
             job_ids=job_ids or (),
             types=types or (),
             end_when_done=end_when_done,
-            timeout=timeout,
+            deadline=None if timeout is None else time.monotonic() + timeout,
             reconnect_for=reconnect_for,
         )
+        if from_now:
+            # "Now" becomes a sequence before the stream opens, so that a connection lost before the first event can be
+            # taken up without a gap. A server that doesn't say is asked for "now" itself; such a stream can't resume
+            # until its first event.
+            now = self.metrics().last_sequence
+            if now is not None:
+                wanted.start_after(now)
+        return EventStream(self._caller, wanted, lambda job_id: self.get(job_id).is_done)
+
+    def logs(
+        self,
+        job_id: str,
+        *,
+        stream: str | None = None,
+        follow: bool = False,
+        offset: int = 0,
+        attempt: int = 0,
+        reconnect_for: float = 300.0,
+    ) -> LogStream:
+        """What an attempt wrote: ``stdout``, ``stderr``, or both by turns; attempt 0 is the newest.
+
+        ``follow`` goes on while the attempt runs, over lost connections as ``events`` does. ``offset`` is in bytes, of
+        one stream. Ends when there is no more.
+        """
+        position = LogPosition(
+            target=self.target,
+            job_id=job_id,
+            stream=stream,
+            offset=offset,
+            follow=follow,
+            attempt=attempt,
+            reconnect_for=reconnect_for,
+        )
+        return LogStream(self._caller, position, lambda: self.get(job_id).attempt)
 
     def wait(self, job_id: str, timeout: float | None = None, *, check: bool = False) -> Job:
         """The job once it has ended, told by its events rather than by asking again and again.
@@ -171,7 +241,7 @@ class Client:
         is over, DeadlineExceeded is raised and the job goes on. ``check`` raises JobFailed unless the job succeeded.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        job = self.status(job_id)
+        job = self.get(job_id)
         after = job.last_sequence
         while not job.is_done:
             left = None if deadline is None else deadline - time.monotonic()
@@ -189,15 +259,34 @@ class Client:
                 # What the job did up to the status below is in that status, so the stream may start where the log
                 # now does.
                 after = max(after, error.oldest - 1)
-            job = self.status(job_id)
-        if check:
-            job.raise_for_state()
+            job = self.get(job_id)
+        if check and (failed := self.failure(job)) is not None:
+            raise failed
         return job
 
+    def failure(self, job: Job) -> JobFailed | None:
+        """How an ended job failed, with the end of its log where that can be had; None when it succeeded."""
+        if job.state is JobState.SUCCEEDED:
+            return None
+        try:
+            job.raise_for_state("" if not job.attempt else logs.tail(self._caller, job.job_id, job.attempt))
+        except JobFailed as error:
+            return error.with_traceback(None)
+        return None
+
+    @property
+    def watcher(self) -> Watcher:
+        """What tells this client's handles, in this process, when their jobs end."""
+        with self._lock:
+            if self._watcher is None or self._watcher[0] != os.getpid():
+                self._watcher = os.getpid(), Watcher(self)
+            return self._watcher[1]
+
     def close(self) -> None:
-        """Ends every call and stream of this client."""
-        self._caller.closed.set()
-        self._channel.close()
+        """Ends every call and stream of this client. Its jobs go on."""
+        self._caller.close()
+        if self._watcher is not None and self._watcher[0] == os.getpid():
+            self._watcher[1].close()
 
     def __enter__(self) -> Client:
         return self
@@ -207,5 +296,13 @@ class Client:
     ) -> None:
         self.close()
 
+    def _pages(self, request: pb.ListJobsRequest) -> Iterator[Job]:
+        while True:
+            page = self._unary("ListJobs", request)
+            yield from map(wire.job, page.jobs)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     def _unary(self, name: str, request: Any) -> Any:
-        return self._caller.unary(getattr(self._stub, name), request, name, self.timeout)
+        return self._caller.unary(name, request, self.timeout)

@@ -5,7 +5,9 @@ The messages are written for people and for language models alike: what was wron
 
 from __future__ import annotations
 
+import concurrent.futures
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,7 +15,7 @@ from google.protobuf import message as protobuf_message
 from google.rpc import error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
-    from dspy_orchestrator.model import Job
+    from dspy_orchestrator.model import FailureReason, Job
 
 
 class OrchestratorError(Exception):
@@ -93,12 +95,59 @@ class EventGap(OrchestratorError):
 
 
 class JobFailed(OrchestratorError):
-    """The job ended without success; ``job`` says how."""
+    """The job ended without success; ``job`` says how, and ``log_tail`` how its log ended, where that could be had."""
 
-    def __init__(self, job: Job) -> None:
-        cause = job.error or (job.failure_reason.value if job.failure_reason else "no reason given")
-        super().__init__(f"job {job.job_id} {job.state.value} in attempt {job.attempt}: {cause}")
+    def __init__(self, job: Job, log_tail: str = "") -> None:
+        super().__init__(job, log_tail)
         self.job = job
+        self.log_tail = log_tail
+
+    def __str__(self) -> str:
+        job = self.job
+        cause = " ".join(job.error.split()) or (job.failure_reason.value if job.failure_reason else "no reason given")
+        return (
+            f"job {job.job_id} {job.state.value} in attempt {job.attempt}: {cause}; "
+            f"`dspy-orch logs {job.job_id}` shows its output"
+        )
+
+    @property
+    def exit_code(self) -> int:
+        return self.job.exit_code
+
+    @property
+    def signal(self) -> int:
+        return self.job.signal
+
+    @property
+    def reason(self) -> FailureReason | None:
+        return self.job.failure_reason
+
+    @property
+    def remote_error(self) -> RemoteError | None:
+        """The exception that ended a function which ran in a worker, or None."""
+        return RemoteError.found(self.job.result)
+
+
+class JobCancelled(JobFailed, concurrent.futures.CancelledError):
+    """The job was cancelled before it could succeed."""
+
+
+@dataclass(frozen=True)
+class RemoteError:
+    """An exception as a worker reports it."""
+
+    type: str
+    """Its class, with its module unless that is ``builtins``."""
+    message: str
+    traceback: str
+
+    @classmethod
+    def found(cls, result: Any) -> RemoteError | None:
+        """In a failed job's result: ``{"error": {"type", "message", "traceback"}}``."""
+        error = result.get("error") if isinstance(result, dict) else None
+        if not isinstance(error, dict) or not isinstance(error.get("type"), str):
+            return None
+        return cls(error["type"], str(error.get("message", "")), str(error.get("traceback", "")))
 
 
 _BY_CODE: dict[grpc.StatusCode, type[OrchestratorError]] = {
@@ -119,9 +168,11 @@ def from_rpc_error(error: grpc.RpcError, *, target: str, method: str) -> Orchest
     """The error of this package that stands for what gRPC reported."""
     code, details = error.code(), " ".join((error.details() or "").split())
     if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return InvalidArgument(details, _bad_field(error))
+        return InvalidArgument(details, _field_of(_details(error)))
     if code is grpc.StatusCode.OUT_OF_RANGE:
-        return CursorTooOld(details, _oldest_kept(details))
+        oldest = _oldest_kept(details)
+        remedy = f"; go on with events(after={oldest - 1})" if oldest else ""
+        return CursorTooOld(details + remedy, oldest)
     if code is grpc.StatusCode.UNAVAILABLE:
         return Unavailable(
             f"no answer from the orchestrator at {target} ({details or 'connection lost'}): check that "
@@ -135,6 +186,15 @@ def from_rpc_error(error: grpc.RpcError, *, target: str, method: str) -> Orchest
     return ServerError(f"{method} at {target} failed with {code.name}: {details or 'no details'}; see the server's log")
 
 
+def from_status(status: status_pb2.Status) -> OrchestratorError:
+    """The error that stands for a status inside an answer, such as one job's of SubmitJobs."""
+    code = next((code for code in grpc.StatusCode if code.value[0] == status.code), grpc.StatusCode.UNKNOWN)
+    details = " ".join(status.message.split()) or f"refused with {code.name}"
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return InvalidArgument(details, _field_of(list(status.details)))
+    return _BY_CODE.get(code, ServerError)(details)
+
+
 def retry_delay(error: grpc.RpcError) -> float | None:
     """Seconds that the server asks to wait (google.rpc.RetryInfo), or None when it asks for nothing."""
     info = error_details_pb2.RetryInfo()
@@ -144,9 +204,9 @@ def retry_delay(error: grpc.RpcError) -> float | None:
     return None
 
 
-def _bad_field(error: grpc.RpcError) -> str:
+def _field_of(details: list[Any]) -> str:
     bad = error_details_pb2.BadRequest()
-    for detail in _details(error):
+    for detail in details:
         if detail.Unpack(bad) and bad.field_violations:
             return str(bad.field_violations[0].field)
     return ""

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from dspy_orchestrator.errors import JobFailed
+from dspy_orchestrator.errors import JobCancelled, JobFailed
 
 
 class JobClass(str, Enum):
@@ -76,6 +76,53 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What one attempt may use. None is the server's default for the class."""
+
+    cpus: float | None = None
+    """Processors, fractions allowed."""
+    memory_bytes: int | None = None
+    gpus: int | None = None
+    processes: int | None = None
+    """Processes and threads."""
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """What a batch job asks of Slurm, in ``sbatch``'s own words. None is what the server or the cluster says."""
+
+    partition: str | None = None
+    time_limit: str | None = None
+    """As sbatch(1) has it: ``minutes``, ``hours:minutes:seconds``, ``days-hours`` …"""
+    nodes: int | None = None
+    gpus: int | None = None
+    cpus_per_task: int | None = None
+    mem: str | None = None
+    """With a unit, such as ``32G``."""
+    account: str | None = None
+    qos: str | None = None
+    requeue: bool | None = None
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """A piece of what an attempt wrote."""
+
+    stream: str
+    """``stdout`` or ``stderr``."""
+    offset: int
+    """Of the first byte of data, in its stream."""
+    data: bytes
+    truncated: bool = False
+    """The attempt wrote more than is kept."""
+
+    @property
+    def text(self) -> str:
+        """The data as UTF-8; what is none of it, or is cut in two at the chunk's end, reads as U+FFFD."""
+        return self.data.decode(errors="replace")
+
+
+@dataclass(frozen=True)
 class Job:
     """One job as the server knew it when it answered."""
 
@@ -108,10 +155,16 @@ class Job:
     def is_done(self) -> bool:
         return self.state.is_terminal
 
-    def raise_for_state(self) -> None:
-        """Raises JobFailed when the job has failed or was cancelled; does nothing while it is under way."""
-        if self.state in (JobState.FAILED, JobState.CANCELLED):
-            raise JobFailed(self)
+    def raise_for_state(self, log_tail: str = "") -> None:
+        """Raises JobFailed, or JobCancelled, when the job ended without success; does nothing while it is under way."""
+        if self.state is JobState.FAILED:
+            raise JobFailed(self, log_tail)
+        if self.state is JobState.CANCELLED:
+            raise JobCancelled(self, log_tail)
+
+
+TERMINAL_TYPES = ("task_completed", "task_failed", "task_cancelled")
+"""The types of events after which a job has no further one of its life."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +189,7 @@ class Event:
     @property
     def is_terminal(self) -> bool:
         """Whether the job has no further lifecycle event after this one."""
-        return self.type in ("task_completed", "task_failed", "task_cancelled")
+        return self.type in TERMINAL_TYPES
 
 
 @dataclass(frozen=True)
@@ -176,6 +229,12 @@ class Metrics:
     classes: Mapping[JobClass, ClassStats]
     uptime_seconds: float
     version: str
+
+    @property
+    def last_sequence(self) -> int | None:
+        """Sequence of the server's newest event, or None when it doesn't say."""
+        last = self.value("orchestrator_last_sequence")
+        return None if last is None else int(last)
 
     def value(self, name: str, **labels: str) -> float | None:
         """The first sample of that name whose labels include ``labels``, or None when there is none."""

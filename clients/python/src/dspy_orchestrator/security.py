@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -65,8 +64,13 @@ class Security:
         if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
             raise InvalidArgument("the token has blanks, line ends or other letters than ASCII's", "token")
 
-    def channel(self, target: str, options: Sequence[tuple[str, Any]]) -> grpc.Channel:
-        """Opens a connection when the first call is made."""
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with each call: gRPC's own call credentials refuse to work without TLS, even on this machine."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token and not self.ca else ()
+
+    def credentials(self, target: str) -> grpc.ChannelCredentials | None:
+        """For a channel to the target; None is without encryption. Reads the files."""
         if self.ca:
             credentials = grpc.ssl_channel_credentials(
                 root_certificates=None if self.ca == SYSTEM else _pem(self.ca, "tls_ca"),
@@ -76,17 +80,14 @@ class Security:
             if self.token:
                 call_credentials = grpc.access_token_call_credentials(self.token)
                 credentials = grpc.composite_channel_credentials(credentials, call_credentials)
-            return grpc.secure_channel(target, credentials, options=options)
-        channel = grpc.insecure_channel(target, options=options)
-        if not self.token:
-            return channel
-        if not is_local(target):
+            return credentials
+        if self.token and not is_local(target):
             raise InvalidArgument(
                 f"the token would cross the network to {target} readable: give tls_ca, the CA's file or "
                 f'"{SYSTEM}", to encrypt',
                 "tls_ca",
             )
-        return grpc.intercept_channel(channel, _PlainToken(self.token))
+        return None
 
 
 def is_local(target: str) -> bool:
@@ -94,22 +95,6 @@ def is_local(target: str) -> bool:
     name = re.sub(r"^(ipv4|ipv6|dns):(///)?", "", target)
     host = re.sub(r":\d+$", "", name).strip("[]")
     return name.startswith("unix:") or host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
-
-
-class _PlainToken(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
-    """gRPC's own call credentials refuse to work without TLS, even on this machine."""
-
-    def __init__(self, token: str) -> None:
-        self._field = ("authorization", f"Bearer {token}")
-
-    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._with_token(client_call_details), request)
-
-    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._with_token(client_call_details), request)
-
-    def _with_token(self, details: Any) -> Any:
-        return details._replace(metadata=[*(details.metadata or ()), self._field])
 
 
 def _pem(path: str, setting: str) -> bytes:

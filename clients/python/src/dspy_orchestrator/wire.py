@@ -18,6 +18,7 @@ from dspy_orchestrator.model import (
     Job,
     JobClass,
     JobState,
+    LogChunk,
     Metric,
     Metrics,
     RetryPolicy,
@@ -35,6 +36,7 @@ def _words(wire: Any, prefix: str, enum: type[_Word]) -> dict[int, _Word]:
 _CLASSES = _words(pb.JobClass, "JOB_CLASS_", JobClass)
 _STATES = _words(pb.JobState, "JOB_STATE_", JobState)
 _REASONS = _words(pb.FailureReason, "FAILURE_REASON_", FailureReason)
+_LOG_STREAMS: dict[int, str] = {pb.LOG_STREAM_STDOUT: "stdout", pb.LOG_STREAM_STDERR: "stderr"}
 _METRIC_TYPES = {pb.METRIC_TYPE_COUNTER: "counter", pb.METRIC_TYPE_GAUGE: "gauge"}
 
 
@@ -46,13 +48,15 @@ def job_class_number(job_class: JobClass | str) -> int:
     raise InvalidArgument(f"no job class {job_class!r}: use one of {known}", "job_class")
 
 
-def payload(
-    command: Sequence[str] | None,
-    base: Mapping[str, Any] | None,
-    env: Mapping[str, str] | None,
-    cwd: str | None,
-    stdin: str | None,
-) -> bytes:
+def job_state_number(state: JobState | str) -> int:
+    for number, member in _STATES.items():
+        if member == state:
+            return number
+    known = ", ".join(member.value for member in _STATES.values())
+    raise InvalidArgument(f"no job state {state!r}: use one of {known}", "states")
+
+
+def payload(command: Sequence[str] | None, base: Mapping[str, Any] | None, named: Mapping[str, Any]) -> bytes:
     """The JSON object that goes with a job: ``base`` and over it what was given by name."""
     if isinstance(command, (str, bytes)):
         raise InvalidArgument(
@@ -60,12 +64,17 @@ def payload(
             "no shell splits it",
             "command",
         )
-    named = {"command": list(command) if command is not None else None, "env": env, "cwd": cwd, "stdin": stdin}
-    content = dict(base or {}) | {key: value for key, value in named.items() if value is not None}
+    on_top = {"command": list(command) if command is not None else None, **named}
+    content = dict(base or {}) | {key: value for key, value in on_top.items() if value is not None}
+    return encoded(content, "the payload", "payload")
+
+
+def encoded(content: Any, what: str, field: str) -> bytes:
+    """JSON in UTF-8; InvalidArgument says what has no JSON form."""
     try:
         return json.dumps(content, ensure_ascii=False, allow_nan=False, default=_plain).encode()
     except (TypeError, ValueError) as error:
-        raise InvalidArgument(f"the payload is not plain JSON ({error}): convert it first", "payload") from None
+        raise InvalidArgument(f"{what} is not plain JSON ({error}): convert it first", field) from None
 
 
 def _plain(value: Any) -> Any:
@@ -90,6 +99,24 @@ def retry_policy(policy: RetryPolicy) -> pb.RetryPolicy:
         max_backoff=None if policy.max_backoff is None else duration(policy.max_backoff),
         retry_on=[numbers[reason] for reason in policy.retry_on],  # type: ignore[misc]
     )
+
+
+def log_chunk(message: pb.LogChunk) -> LogChunk:
+    return LogChunk(
+        stream=_LOG_STREAMS.get(message.stream, "stdout"),
+        offset=message.offset,
+        data=message.data,
+        truncated=message.truncated,
+    )
+
+
+def log_stream_number(stream: str | None) -> int:
+    if stream is None:
+        return pb.LOG_STREAM_UNSPECIFIED
+    for number, word in _LOG_STREAMS.items():
+        if word == stream:
+            return number
+    raise InvalidArgument(f"no log stream {stream!r}: use stdout, stderr or None for both", "stream")
 
 
 def job(message: pb.Job) -> Job:

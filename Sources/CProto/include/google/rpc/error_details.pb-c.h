@@ -19,6 +19,9 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Google__Rpc__BadRequest Google__Rpc__BadRequest;
 typedef struct Google__Rpc__BadRequest__FieldViolation Google__Rpc__BadRequest__FieldViolation;
 typedef struct Google__Rpc__RetryInfo Google__Rpc__RetryInfo;
+typedef struct Google__Rpc__ErrorInfo Google__Rpc__ErrorInfo;
+typedef struct Google__Rpc__ErrorInfo__MetadataEntry Google__Rpc__ErrorInfo__MetadataEntry;
+typedef struct Google__Rpc__ResourceInfo Google__Rpc__ResourceInfo;
 
 
 /* --- enums --- */
@@ -56,6 +59,43 @@ struct  Google__Rpc__RetryInfo
 #define GOOGLE__RPC__RETRY_INFO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&google__rpc__retry_info__descriptor) \
     , NULL }
+
+
+struct  Google__Rpc__ErrorInfo__MetadataEntry
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData key;
+  ProtobufCBinaryData value;
+};
+#define GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&google__rpc__error_info__metadata_entry__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+struct  Google__Rpc__ErrorInfo
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData reason;
+  ProtobufCBinaryData domain;
+  size_t n_metadata;
+  Google__Rpc__ErrorInfo__MetadataEntry **metadata;
+};
+#define GOOGLE__RPC__ERROR_INFO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&google__rpc__error_info__descriptor) \
+    , {0,NULL}, {0,NULL}, 0,NULL }
+
+
+struct  Google__Rpc__ResourceInfo
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData resource_type;
+  ProtobufCBinaryData resource_name;
+  ProtobufCBinaryData owner;
+  ProtobufCBinaryData description;
+};
+#define GOOGLE__RPC__RESOURCE_INFO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&google__rpc__resource_info__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 /* Google__Rpc__BadRequest__FieldViolation methods */
@@ -99,6 +139,47 @@ Google__Rpc__RetryInfo *
 void   google__rpc__retry_info__free_unpacked
                      (Google__Rpc__RetryInfo *message,
                       ProtobufCAllocator *allocator);
+/* Google__Rpc__ErrorInfo__MetadataEntry methods */
+void   google__rpc__error_info__metadata_entry__init
+                     (Google__Rpc__ErrorInfo__MetadataEntry         *message);
+/* Google__Rpc__ErrorInfo methods */
+void   google__rpc__error_info__init
+                     (Google__Rpc__ErrorInfo         *message);
+size_t google__rpc__error_info__get_packed_size
+                     (const Google__Rpc__ErrorInfo   *message);
+size_t google__rpc__error_info__pack
+                     (const Google__Rpc__ErrorInfo   *message,
+                      uint8_t             *out);
+size_t google__rpc__error_info__pack_to_buffer
+                     (const Google__Rpc__ErrorInfo   *message,
+                      ProtobufCBuffer     *buffer);
+Google__Rpc__ErrorInfo *
+       google__rpc__error_info__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   google__rpc__error_info__free_unpacked
+                     (Google__Rpc__ErrorInfo *message,
+                      ProtobufCAllocator *allocator);
+/* Google__Rpc__ResourceInfo methods */
+void   google__rpc__resource_info__init
+                     (Google__Rpc__ResourceInfo         *message);
+size_t google__rpc__resource_info__get_packed_size
+                     (const Google__Rpc__ResourceInfo   *message);
+size_t google__rpc__resource_info__pack
+                     (const Google__Rpc__ResourceInfo   *message,
+                      uint8_t             *out);
+size_t google__rpc__resource_info__pack_to_buffer
+                     (const Google__Rpc__ResourceInfo   *message,
+                      ProtobufCBuffer     *buffer);
+Google__Rpc__ResourceInfo *
+       google__rpc__resource_info__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   google__rpc__resource_info__free_unpacked
+                     (Google__Rpc__ResourceInfo *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Google__Rpc__BadRequest__FieldViolation_Closure)
@@ -110,6 +191,15 @@ typedef void (*Google__Rpc__BadRequest_Closure)
 typedef void (*Google__Rpc__RetryInfo_Closure)
                  (const Google__Rpc__RetryInfo *message,
                   void *closure_data);
+typedef void (*Google__Rpc__ErrorInfo__MetadataEntry_Closure)
+                 (const Google__Rpc__ErrorInfo__MetadataEntry *message,
+                  void *closure_data);
+typedef void (*Google__Rpc__ErrorInfo_Closure)
+                 (const Google__Rpc__ErrorInfo *message,
+                  void *closure_data);
+typedef void (*Google__Rpc__ResourceInfo_Closure)
+                 (const Google__Rpc__ResourceInfo *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -119,6 +209,9 @@ typedef void (*Google__Rpc__RetryInfo_Closure)
 extern const ProtobufCMessageDescriptor google__rpc__bad_request__descriptor;
 extern const ProtobufCMessageDescriptor google__rpc__bad_request__field_violation__descriptor;
 extern const ProtobufCMessageDescriptor google__rpc__retry_info__descriptor;
+extern const ProtobufCMessageDescriptor google__rpc__error_info__descriptor;
+extern const ProtobufCMessageDescriptor google__rpc__error_info__metadata_entry__descriptor;
+extern const ProtobufCMessageDescriptor google__rpc__resource_info__descriptor;
 
 PROTOBUF_C__END_DECLS
 

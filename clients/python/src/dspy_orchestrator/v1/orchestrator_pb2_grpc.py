@@ -9,9 +9,10 @@ class OrchestratorStub(object):
     """Takes jobs, keeps them safe, runs them here or hands them to Slurm, and tells what happens as it happens.
 
     Errors are gRPC status codes with a one-line message that names the field, the value and the remedy:
-    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE,
-    RESOURCE_EXHAUSTED (details: google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE,
-    DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
+    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND and ALREADY_EXISTS (google.rpc.ResourceInfo),
+    FAILED_PRECONDITION, OUT_OF_RANGE, RESOURCE_EXHAUSTED (google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED,
+    UNAVAILABLE, DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED; most have a google.rpc.ErrorInfo with a reason of
+    Documentation/errors.md. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
     of SubmitJob is safe when it carries the same job_id.
     """
 
@@ -67,9 +68,10 @@ class OrchestratorServicer(object):
     """Takes jobs, keeps them safe, runs them here or hands them to Slurm, and tells what happens as it happens.
 
     Errors are gRPC status codes with a one-line message that names the field, the value and the remedy:
-    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE,
-    RESOURCE_EXHAUSTED (details: google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE,
-    DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
+    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND and ALREADY_EXISTS (google.rpc.ResourceInfo),
+    FAILED_PRECONDITION, OUT_OF_RANGE, RESOURCE_EXHAUSTED (google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED,
+    UNAVAILABLE, DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED; most have a google.rpc.ErrorInfo with a reason of
+    Documentation/errors.md. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
     of SubmitJob is safe when it carries the same job_id.
     """
 
@@ -186,9 +188,10 @@ class Orchestrator(object):
     """Takes jobs, keeps them safe, runs them here or hands them to Slurm, and tells what happens as it happens.
 
     Errors are gRPC status codes with a one-line message that names the field, the value and the remedy:
-    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE,
-    RESOURCE_EXHAUSTED (details: google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE,
-    DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
+    INVALID_ARGUMENT (details: google.rpc.BadRequest), NOT_FOUND and ALREADY_EXISTS (google.rpc.ResourceInfo),
+    FAILED_PRECONDITION, OUT_OF_RANGE, RESOURCE_EXHAUSTED (google.rpc.RetryInfo), UNAUTHENTICATED, PERMISSION_DENIED,
+    UNAVAILABLE, DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED; most have a google.rpc.ErrorInfo with a reason of
+    Documentation/errors.md. Only UNAVAILABLE and RESOURCE_EXHAUSTED are worth a retry, and a retry
     of SubmitJob is safe when it carries the same job_id.
     """
 

@@ -1,0 +1,89 @@
+"""The Python client's Futures on the real server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+
+import pytest
+from eventually import eventually
+from jobs import result_line, shell
+from server import Server
+
+from dspy_orchestrator import (
+    AlreadyExists,
+    Client,
+    Health,
+    JobCancelled,
+    JobFailed,
+    JobHandle,
+    JobSpec,
+    OrchestratorError,
+    as_completed,
+)
+
+
+def test_two_hundred_handles_complete_by_one_stream(client: Client) -> None:
+    handles = client.submit_many(JobSpec(result_line(str(number)), job_id=f"job-{number}") for number in range(200))
+    jobs = [handle for handle in handles if isinstance(handle, JobHandle)]
+    assert sorted(job.result() for job in as_completed(jobs, timeout=120)) == list(range(200))
+    assert sum(1 for _ in client.list(page_size=70)) == 200
+
+
+def test_a_batch_has_a_verdict_for_each_job(client: Client) -> None:
+    client.submit(["true"], job_id="taken")
+    good, bad = client.submit_many([JobSpec(["true"], job_id="free"), JobSpec(["false"], job_id="taken")])
+    assert isinstance(good, JobHandle)
+    assert isinstance(bad, AlreadyExists)
+
+
+def test_a_failure_and_a_cancellation_are_told_apart(client: Client) -> None:
+    failing = client.submit(shell("echo lost the dataset >&2; exit 3"))
+    endless = client.submit(["sleep", "300"])
+    with pytest.raises(JobFailed) as caught:
+        failing.result(timeout=60)
+    assert (caught.value.exit_code, caught.value.reason) == (3, "exit_code")
+    assert endless.cancel("enough")
+    with pytest.raises(JobCancelled):
+        endless.result(timeout=60)
+    assert endless.cancelled()
+
+
+def test_a_handle_outlives_kill_and_restart_of_the_server(server: Server, client: Client) -> None:
+    job = client.submit(shell("sleep 1; echo __DSPY_RESULT__:1"))
+    outcome: list[object] = []
+    thread = threading.Thread(target=lambda: outcome.append(job.result(timeout=90)), daemon=True)
+    thread.start()
+    eventually(lambda: client.get(job.job_id).state == "running", "the job running")
+    server.kill()
+    server.start()
+    thread.join(90)
+    assert outcome == [1]
+
+
+def test_cancelling_an_ended_job_changes_nothing(client: Client) -> None:
+    job = client.submit(["true"])
+    job.result(timeout=60)
+    assert not client.handle(job.job_id).cancel()
+
+
+def test_health_is_serving_until_the_server_is_gone(server: Server) -> None:
+    with server.client(timeout=2) as client:
+        assert client.health() is Health.SERVING
+        server.stop()
+        with pytest.raises(OrchestratorError):
+            client.health()
+
+
+def test_a_handle_goes_on_waiting_over_a_fork(client: Client) -> None:
+    job = client.submit(shell("sleep 1; echo __DSPY_RESULT__:1"))
+    ended = threading.Event()
+    job.add_done_callback(lambda _: ended.set())
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os._exit(client.submit(["echo", "__DSPY_RESULT__:7"]).result(timeout=60))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert ended.wait(60)
