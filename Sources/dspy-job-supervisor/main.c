@@ -29,8 +29,9 @@
 
 enum { EXIT_OPTIONS = 64, EXIT_UNSUPPORTED = 69, EXIT_DIRECTORY = 74, EXIT_LOCKED = 75 };
 
-// Descriptors 0 to 2 exist, the lock is 3 and the lifeline, if there is one, 4; the rest is closed, whatever the server forgot to.
-enum { LOCK_FD = 3, LIFELINE_FD = 4 };
+// Descriptors 0 to 2 exist, the lock is 3, the lifeline 4 and the command's own three 5 to 7, if there are
+// any; the rest is closed, whatever the server forgot to.
+enum { LOCK_FD = 3, LIFELINE_FD = 4, STDIO_FD = 5, FIRST_FREE_FD = 8 };
 
 // Between two looks at what the attempt uses, where no cgroup holds it to its limits.
 static const int64_t LOOK_MS = 50;
@@ -45,6 +46,16 @@ static const int64_t DRAIN_BYTES = 1 << 20;
 // Read from one pipe before the other descriptors are looked at again.
 static const int64_t PUMP_BYTES = 1 << 20;
 
+// Has the descriptor under its number, for this process only; without one the number is free.
+static bool keep(int given, int number) {
+    if (given < 0) {
+        close(number);
+        return true;
+    }
+    if (given != number && dup2(given, number) < 0) return false;
+    return fcntl(number, F_SETFD, FD_CLOEXEC) == 0;
+}
+
 static bool take_lock(const struct options *options) {
     if (options->lock_fd < 0) {
         int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -52,13 +63,12 @@ static bool take_lock(const struct options *options) {
     } else if (options->lock_fd != LOCK_FD && dup2(options->lock_fd, LOCK_FD) < 0) {
         return false;
     }
-    if (options->lifeline_fd >= 0 && options->lifeline_fd != LIFELINE_FD &&
-        dup2(options->lifeline_fd, LIFELINE_FD) < 0) {
-        return false;
+    if (!keep(options->lifeline_fd, LIFELINE_FD)) return false;
+    for (int at = 0; at < 3; at++) {
+        if (!keep(options->stdio_fd < 0 ? -1 : options->stdio_fd + at, STDIO_FD + at)) return false;
     }
-    close_range(options->lifeline_fd >= 0 ? LIFELINE_FD + 1 : LOCK_FD + 1, UINT_MAX, 0);
+    close_range(FIRST_FREE_FD, UINT_MAX, 0);
     if (fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC) != 0) return false;
-    if (options->lifeline_fd >= 0 && fcntl(LIFELINE_FD, F_SETFD, FD_CLOEXEC) != 0) return false;
     // Already held when the server passed it: a lock belongs to the open file description (flock(2)).
     return flock(LOCK_FD, LOCK_EX | LOCK_NB) == 0;
 }
@@ -145,16 +155,20 @@ static void watch(pid_t command, int signals, struct capture *output, struct cap
 
 // Fills the record. `failed_step` says how far it came when the command never ran.
 static void run(const struct options *options, int signals, struct record *record) {
-    struct capture output, errors;
+    const bool captures = options->stdio_fd < 0;
+    struct capture output = {.read_end = -1, .file = -1, .write_end = STDIO_FD + 1};
+    struct capture errors = {.read_end = -1, .file = -1, .write_end = STDIO_FD + 2};
     record->started_ns = record->finished_ns = wall_ns();
     record->failed_step = START_OUTPUT;
-    if (!capture_open(&output, "stdout", options->stdout_cap) ||
-        !capture_open(&errors, "stderr", options->stderr_cap)) {
+    if (captures &&
+        (!capture_open(&output, "stdout", options->stdout_cap) ||
+         !capture_open(&errors, "stderr", options->stderr_cap))) {
         record->failed_errno = errno;
         return;
     }
     record->failed_step = START_INPUT;
-    const int input = open(options->input != NULL ? options->input : "/dev/null", O_RDONLY | O_CLOEXEC);
+    const int input =
+        captures ? open(options->input != NULL ? options->input : "/dev/null", O_RDONLY | O_CLOEXEC) : STDIO_FD;
     if (input < 0) {
         record->failed_errno = errno;
         return;

@@ -21,6 +21,8 @@ static void usage(FILE *to) {
           "  --stdout-cap N    bytes of standard output to keep (default 16777216)\n"
           "  --stderr-cap N    bytes of standard error to keep (default 16777216)\n"
           "  --lifeline-fd N   an inherited pipe; the attempt is cancelled when its other end is gone\n"
+          "  --stdio-fd N      inherited descriptors N, N+1 and N+2 are the command's standard input, output\n"
+          "                    and error; nothing is captured\n"
           "\n"
           "  --memory-bytes N  of the command and its descendants together\n"
           "  --processes N     of the command and its descendants\n"
@@ -80,7 +82,7 @@ static bool is_switch(const char *name, struct options *options) {
 
 enum parsed options_parse(int argc, char **argv, struct options *options) {
     *options = (struct options){
-        .lock_fd = -1, .lifeline_fd = -1, .grace_ms = 5000, .stdout_cap = 16 << 20, .stderr_cap = 16 << 20};
+        .lock_fd = -1, .lifeline_fd = -1, .stdio_fd = -1, .grace_ms = 5000, .stdout_cap = 16 << 20, .stderr_cap = 16 << 20};
     const int64_t longest_ms = INT64_MAX / 4000000;
     int at = 1;
     for (; at < argc; at++) {
@@ -122,6 +124,9 @@ enum parsed options_parse(int argc, char **argv, struct options *options) {
         } else if (strcmp(name, "--lifeline-fd") == 0) {
             valid = number(name, value, INT_MAX, &parsed);
             options->lifeline_fd = (int)parsed;
+        } else if (strcmp(name, "--stdio-fd") == 0) {
+            valid = number(name, value, INT_MAX - 2, &parsed);
+            options->stdio_fd = (int)parsed;
         } else if (strcmp(name, "--memory-bytes") == 0) {
             valid = number(name, value, INT64_MAX, &options->limits.memory_bytes);
         } else if (strcmp(name, "--processes") == 0) {

@@ -15,6 +15,7 @@ struct options {
     const char *input;     // Standard input, relative to dir; NULL is /dev/null.
     int lock_fd;           // -1: take the lock itself.
     int lifeline_fd;       // -1: none.
+    int stdio_fd;          // The first of three; -1: a file or /dev/null, and captured output.
     int64_t timeout_ms;    // 0 is none.
     int64_t grace_ms;
     int64_t stdout_cap;

@@ -6,6 +6,10 @@ import Synchronization
 /// Whether a job may come in: only while the server is not on its way out, and only with a payload that can be run.
 final class Admission: Sendable {
     private let draining = Atomic<Bool>(false)
+    private let validate: @Sendable (JobSpec) throws(OrchestratorError) -> Void
+
+    /// - Parameter validate: throws when a job could not be run here.
+    init(validate: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void) { self.validate = validate }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
@@ -14,10 +18,11 @@ final class Admission: Sendable {
     func admit(_ spec: JobSpec) throws(OrchestratorError) {
         guard !isDraining else {
             throw OrchestratorError(
-                .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one")
-                .because(.serverStopping)
+                .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one"
+            )
+            .because(.serverStopping)
         }
-        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) }
+        if spec.jobClass.isLocal { try validate(spec) }
     }
 }
 

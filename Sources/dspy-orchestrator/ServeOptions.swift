@@ -52,6 +52,12 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
+            "A YAML file with handlers, limits, sandbox, GPUs and concurrency; see Documentation/runner.md. (env: ORCHESTRATOR_RUNNER_CONFIG; default: none)"
+    )
+    var runnerConfig: String?
+
+    @Option(
+        help:
             "Seconds that running jobs have to end after SIGTERM. (env: ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS; default: 20)"
     )
     var shutdownGraceSeconds: String?
@@ -122,6 +128,8 @@ struct ServeConfiguration {
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
+    /// What the file of --runner-config says.
+    var runner: RunnerSettings
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
@@ -169,6 +177,13 @@ struct ServeConfiguration {
             .gpu: try setting(
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
+        let runnerFile = try setting(
+            "runner-config", "ORCHESTRATOR_RUNNER_CONFIG", options.runnerConfig, "a path", "", Parse.path)
+        do {
+            runner = try runnerFile.isEmpty ? RunnerSettings() : RunnerSettings(file: runnerFile)
+        } catch {
+            throw ValidationError(error.message)
+        }
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
             "a number of seconds from 0 to 86400", .seconds(20), Parse.seconds(0...86_400))

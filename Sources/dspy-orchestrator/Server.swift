@@ -30,13 +30,13 @@ struct Server {
             Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
             logger: logger)
         let runner = try Runner(
-            configuration: RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs"),
-            serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+            configuration: runnerConfiguration(), serverEnvironment: ProcessInfo.processInfo.environment,
+            logger: logger)
         let limits = ConcurrencyLimits(byClass: configuration.limits)
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
-            logger: logger)
+            logger: logger, admit: { spec throws(OrchestratorError) in try runner.validate(spec) })
         try fileQueue.prepare(setting: "--queue-dir")
 
         let metrics = OrchestratorMetrics()
@@ -47,7 +47,7 @@ struct Server {
             sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
             logger: logger)
 
-        let admission = Admission()
+        let admission = Admission { spec throws(OrchestratorError) in try runner.validate(spec) }
         let service = OrchestratorService(
             ledger: ledger, metrics: metrics, version: Version.current, logger: logger,
             admit: { try admission.admit($0) })
@@ -113,6 +113,16 @@ struct Server {
                 "--rpc-listen: can't listen on \(configuration.rpc.text): \(error); stop the program that holds it, or "
                     + "choose another address (port 0 picks a free one)")
         }
+    }
+
+    private func runnerConfiguration() -> RunnerConfiguration {
+        var runner = RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs")
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        runner.apply(configuration.runner, path: path)
+        if !configuration.runner.limits.isEmpty {
+            logger.info("limits of jobs are held by \(runner.cgroups.summary)")
+        }
+        return runner
     }
 
     private func gatewayConfiguration(_ credentials: ServerCredentials) -> GatewayConfiguration {

@@ -7,7 +7,11 @@ public final class FileQueue: Sendable {
     private let inbox: FileQueueInbox
     private let doneWriter: DoneWriter
 
-    public init(configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger) {
+    /// - Parameter admit: throws when a task could not be run here; it then goes to `failed/`.
+    public init(
+        configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger,
+        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate
+    ) {
         let directories = QueueDirectories(configuration.directory)
         directory = configuration.directory
         let claims = ClaimedFiles(directory: directories.claimed)
@@ -15,7 +19,7 @@ public final class FileQueue: Sendable {
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
-            configuration: configuration, claims: claims, logger: logger,
+            configuration: configuration, claims: claims, logger: logger, admit: admit,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
             ended: { job in await doneWriter.write(job) })
     }

@@ -43,6 +43,7 @@ final class FileQueueInbox: Sendable {
     private let configuration: FileQueueConfiguration
     private let directories: QueueDirectories
     private let claims: ClaimedFiles
+    private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let submit: @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>]
     private let ended: @Sendable (Job) async -> Void
     private let logger: Logger
@@ -52,16 +53,19 @@ final class FileQueueInbox: Sendable {
     private let state = Mutex(Counts())
 
     /// - Parameters:
+    ///   - admit: throws when a task could not be run here.
     ///   - submit: gives each job's verdict, in their order.
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.now,
+        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void
     ) {
         self.configuration = configuration
         self.claims = claims
+        self.admit = admit
         self.submit = submit
         self.ended = ended
         self.logger = logger
@@ -202,7 +206,7 @@ final class FileQueueInbox: Sendable {
             }
             let spec = try QueueTask.parse(
                 try WholeFile.read(path, limit: configuration.maxFileBytes), stem: stem)
-            try PayloadCommand.validate(spec)
+            try admit(spec)
             return .task(spec)
         } catch let error as JSONError {
             return .unfinished("it is not valid JSON: \(error)")

@@ -57,6 +57,12 @@ struct AttemptEnd: Sendable {
         record.leftovers ? "; processes of it survived SIGKILL and may still run" : ""
     }
 
+    /// Without control characters, and at most 300 characters.
+    static func oneLine(_ text: String) -> String {
+        let printable = String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
+        return String(printable.split(separator: " ").joined(separator: " ").prefix(mostWords))
+    }
+
     private var memoryLimit: String {
         limits.memoryBytes.map { ": more than its limit of \($0) bytes" } ?? ""
     }

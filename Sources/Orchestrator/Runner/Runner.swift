@@ -43,6 +43,7 @@ public final class Runner: Sendable {
     private let environment: CommandEnvironment
     private let watch: ProcessWatch
     let lifeline: Lifeline?
+    let workers: WorkerPool?
     private let logger: Logger
     private let ongoing = Mutex<[AttemptKey: Ongoing]>([:])
     /// Files and spawning are blocking calls of a fraction of a millisecond: two threads of their own keep them off the
@@ -63,11 +64,40 @@ public final class Runner: Sendable {
         jobsDirectory = WholeFile.resolved(configuration.jobsDirectory)
         environment = CommandEnvironment(server: serverEnvironment, inherit: configuration.inheritedVariables)
         if !configuration.sandboxes.isEmpty { try Sandbox.check(supervisor: supervisor) }
-        lifeline = configuration.endsWithServer ? try Lifeline() : nil
-        watch = try ProcessWatch()
+        let hasWorkers = configuration.handlers.byName.values.contains { $0.mode != .process }
+        let lifeline = configuration.endsWithServer || hasWorkers ? try Lifeline() : nil
+        self.lifeline = lifeline
+        let watch = try ProcessWatch()
+        self.watch = watch
+        if hasWorkers, let lifeline {
+            workers = WorkerPool(
+                WorkerPool.Setting(
+                    supervisor: supervisor, directory: jobsDirectory + "/.workers",
+                    environment: environment.inherited, grace: configuration.grace, limits: configuration.limits,
+                    cgroups: configuration.cgroups, sandboxes: configuration.sandboxes,
+                    outputCap: configuration.outputCap),
+                watch: watch, lifeline: lifeline, logger: logger)
+        } else {
+            workers = nil
+        }
         self.configuration = configuration
         self.logger = logger
     }
+
+    /// Whether this runner could start the job, to be asked before the job is accepted.
+    ///
+    /// - Throws: `invalidArgument` with the field, or `failedPrecondition` for a class that has no runner here.
+    public func validate(_ spec: JobSpec) throws(OrchestratorError) {
+        _ = try PayloadCommand.command(of: spec, handlers: configuration.handlers)
+        _ = try limits(spec)
+    }
+
+    private func limits(_ spec: JobSpec) throws(OrchestratorError) -> ResourceLimits {
+        try (configuration.limits[spec.jobClass] ?? .none).narrowed(to: .unspecified, spec.jobClass)
+    }
+
+    /// Ends the workers that have nothing to do; called when no more jobs come.
+    public func close() async { await workers?.close() }
 
     /// Where the files of an attempt are, for reading its logs. Throws for an id that is no safe file name.
     public func directory(jobID: String, attempt: UInt32) throws(OrchestratorError) -> AttemptDirectory {
@@ -78,7 +108,7 @@ public final class Runner: Sendable {
     ///
     /// - Parameter isCancelled: asked once, when `cancel` has begun to reach the attempt: a cancel that came before.
     public func run(_ job: Job, isCancelled: @Sendable () -> Bool = { false }) async -> RunResult {
-        let attempt: Attempt
+        var attempt: Attempt
         switch prepare(job) {
         case .success(let prepared): attempt = prepared
         case .failure(let error): return .ended(AttemptOutcome(failure: .runnerError, error: error.message))
@@ -91,7 +121,14 @@ public final class Runner: Sendable {
                 AttemptOutcome(failure: .runnerError, error: "the attempt was told to stop before it began"))
         }
 
-        let spawned = await starting.run { [self] in Result { () throws(SystemError) in try start(attempt) } }
+        attempt.gpus = await devices(for: job)
+        defer { configuration.gpus.giveBack(attempt.gpus) }
+        if case .worker(let rules)? = attempt.command.worker?.mode {
+            return await runInWorker(attempt, key, rules, isCancelled)
+        }
+        let spawned = await starting.run { [self, attempt] in
+            Result { () throws(SystemError) in try start(attempt) }
+        }
         let process: SupervisorProcess.Started
         switch spawned {
         case .success(let started): process = started
@@ -103,7 +140,7 @@ public final class Runner: Sendable {
         became(key, supervisor: process.descriptor)
         await watch.end(of: process.descriptor)
         ceased(key, descriptor: process.descriptor)
-        return await collecting.run { [self] in
+        return await collecting.run { [self, attempt] in
             let status = SupervisorProcess.reap(process.pid)
             if let record = AttemptRemains(directory: attempt.directory).record { return result(record, of: attempt) }
             let reason = "the supervisor of attempt \(job.attempt) ended without a record (\(status))"
@@ -127,6 +164,10 @@ public final class Runner: Sendable {
         ongoing.withLock { $0[key] = Ongoing() }
         defer { ongoing.withLock { _ = $0.removeValue(forKey: key) } }
         if isCancelled() { cancel(jobID: job.id, attempt: job.attempt) }
+        let gpus = ((try? WholeFile.read(attempt.directory.gpus, limit: 4096)) ?? []).split(separator: 10)
+            .map { String(decoding: $0, as: UTF8.self) }
+        configuration.gpus.adopt(gpus)
+        defer { configuration.gpus.giveBack(gpus) }
 
         while true {
             let trace = await collecting.run { AttemptRemains(directory: attempt.directory).trace }
@@ -182,19 +223,25 @@ public final class Runner: Sendable {
         var timeout: Duration
         var limits: ResourceLimits
         var sandbox: Sandbox?
+        /// Its own for as long as it runs.
+        var gpus: [String] = []
     }
 
     private func prepare(_ job: Job) -> Result<Attempt, OrchestratorError> {
         Result { () throws(OrchestratorError) in
-            let command = try PayloadCommand.command(of: job.spec)
+            let command = try PayloadCommand.command(of: job.spec, handlers: configuration.handlers)
             return Attempt(
                 job: job, command: command, directory: try directory(jobID: job.id, attempt: job.attempt),
                 timeout: job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass]
                     ?? .seconds(24 * 3600),
-                limits: try (configuration.limits[job.jobClass] ?? .none)
-                    .narrowed(to: .unspecified, job.jobClass),
+                limits: try limits(job.spec),
                 sandbox: configuration.sandboxes[job.jobClass])
         }
+    }
+
+    /// A gpu job's own devices, one unless it asks for more.
+    private func devices(for job: Job) async -> [String] {
+        job.jobClass == .gpu ? await configuration.gpus.take(1) : []
     }
 
     private func became(_ key: AttemptKey, supervisor: Int32) {
@@ -206,23 +253,12 @@ public final class Runner: Sendable {
 
     private func ceased(_ key: AttemptKey, descriptor: Int32) {
         ongoing.withLock { $0[key]?.supervisor = nil }
-        close(descriptor)
+        Glibc.close(descriptor)
     }
 
     private func start(_ attempt: Attempt) throws(SystemError) -> SupervisorProcess.Started {
         let directory = attempt.directory
-        var isNew = true
-        for ancestor in directory.ancestors { isNew = try WholeFile.makeDirectory(ancestor) }
-        if !isNew {
-            // A start that came to nothing: its traces must not be taken for this one's.
-            for stale in [
-                directory.exit, directory.pid, directory.result, directory.standardInput,
-                directory.standardOutputTail, directory.standardErrorTail,
-            ] {
-                unlink(stale)
-            }
-        }
-        try WholeFile.write(attempt.job.spec.payload, to: directory.payload)
+        try makeDirectory(attempt)
         if let input = attempt.command.standardInput {
             try WholeFile.write(Array(input.utf8), to: directory.standardInput)
         }
@@ -237,7 +273,7 @@ public final class Runner: Sendable {
         let lock = open(directory.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw SystemError("open", directory.lock) }
         // The supervisor's copy keeps the lock.
-        defer { close(lock) }
+        defer { Glibc.close(lock) }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { throw SystemError("flock", directory.lock) }
 
         var arguments = [
@@ -254,16 +290,111 @@ public final class Runner: Sendable {
             environment: variables(of: attempt), lock: lock, lifeline: lifeline?.descriptor)
     }
 
+    /// The attempt's directory with the payload in it, and no trace of an earlier start that came to nothing.
+    private func makeDirectory(_ attempt: Attempt) throws(SystemError) {
+        let directory = attempt.directory
+        var isNew = true
+        for ancestor in directory.ancestors { isNew = try WholeFile.makeDirectory(ancestor) }
+        if !isNew {
+            // A start that came to nothing: its traces must not be taken for this one's.
+            for stale in [
+                directory.exit, directory.pid, directory.result, directory.standardInput,
+                directory.standardOutputTail, directory.standardErrorTail,
+            ] {
+                unlink(stale)
+            }
+        }
+        try WholeFile.write(attempt.job.spec.payload, to: directory.payload)
+        if !attempt.gpus.isEmpty {
+            try WholeFile.write(Array(attempt.gpus.joined(separator: "\n").utf8), to: directory.gpus)
+        }
+    }
+
     private func variables(of attempt: Attempt) -> [String: String] {
         var variables = environment.variables(
             for: attempt.job, command: attempt.command, directory: attempt.directory)
         if attempt.sandbox != nil { variables["TMPDIR"] = attempt.directory.temporary }
+        if !attempt.gpus.isEmpty { variables["CUDA_VISIBLE_DEVICES"] = attempt.gpus.joined(separator: ",") }
         return variables
     }
 
     /// At least 1, as 0 is no limit to the supervisor; rounded up, so that nothing ends early.
     private static func milliseconds(_ duration: Duration) -> Int64 {
         max(1, (min(duration.nanoseconds, .max - 999_999) + 999_999) / 1_000_000)
+    }
+
+    // MARK: - In a worker
+
+    private func runInWorker(
+        _ attempt: Attempt, _ key: AttemptKey, _ rules: WorkerRules, _ isCancelled: @Sendable () -> Bool
+    ) async -> RunResult {
+        guard let workers, let handler = attempt.command.worker else {
+            return .ended(AttemptOutcome(failure: .runnerError, error: "this runner has no workers"))
+        }
+        let directory = attempt.directory
+        let prepared = await starting.run { [self] in
+            Result { () throws(SystemError) in
+                try makeDirectory(attempt)
+                // Begun: if this server dies now, nobody knows how far the job came.
+                try WholeFile.write(Array("worker\n".utf8), to: directory.pid)
+            }
+        }
+        if case .failure(let error) = prepared {
+            if error.isShortage { return .notStarted(reason: error.description) }
+            return .ended(AttemptOutcome(failure: .runnerError, error: "the attempt could not be started: \(error)"))
+        }
+        let wasCancelled = { @Sendable [self] in ongoing.withLock { $0[key]?.isCancelled == true } }
+        let end = await workers.perform(
+            WorkerMessage.Task(job: attempt.job, timeout: attempt.timeout), handler: handler, rules: rules,
+            gpus: attempt.gpus,
+            errorFile: WorkerConnection.ErrorFile(path: directory.standardError, cap: configuration.outputCap),
+            isCancelled: wasCancelled,
+            became: { [self] descriptor in became(key, supervisor: descriptor) },
+            ceased: { [self] in ongoing.withLock { $0[key]?.supervisor = nil } })
+        let outcome = Self.outcome(end, attempt, resultCap: configuration.resultCap)
+        if case .result(let json) = end, outcome.failure == nil {
+            // For the case that this server dies before the ledger has it.
+            await collecting.run {
+                try? WholeFile.write(json, to: directory.result)
+                try? WholeFile.replace(directory.exit, with: Array("exit_code=0\nend=1\n".utf8), syncsDirectory: false)
+            }
+        }
+        if case .cancelled = end { return .cancelled(outcome) }
+        return .ended(outcome)
+    }
+
+    private static func outcome(_ end: WorkerPool.End, _ attempt: Attempt, resultCap: Int) -> AttemptOutcome {
+        switch end {
+        case .result(let json):
+            switch AttemptResult.worker(json, cap: resultCap) {
+            case .json(let json): return AttemptOutcome(result: json)
+            case .none: return AttemptOutcome()
+            case .unusable(let why): return AttemptOutcome(failure: .runnerError, error: why)
+            }
+        case .failure(let error):
+            let line = AttemptEnd.oneLine(error)
+            return AttemptOutcome(exitCode: 1, failure: .exitCode, error: line.isEmpty ? "the handler failed" : line)
+        case .timedOut:
+            return AttemptOutcome(failure: .timeout, error: "timed out after \(AttemptEnd.seconds(attempt.timeout))")
+        case .cancelled: return AttemptOutcome(failure: .runnerError, error: "the attempt was told to stop")
+        case .notReady(let why): return AttemptOutcome(failure: .runnerError, error: why)
+        case .malformed(let why):
+            return AttemptOutcome(
+                failure: .runnerError, error: "the worker broke the protocol (Documentation/workers.md): \(why)")
+        case .died(let record, let errorTail):
+            guard var record else { return AttemptOutcome(failure: .lost, error: "the worker ended without a record") }
+            // The supervisor was told to see that nothing is left.
+            record.cancelled = false
+            let end = AttemptEnd(
+                record: record, result: .none, errorTail: errorTail, command: attempt.command,
+                timeout: attempt.timeout, path: "", limits: attempt.limits)
+            guard var outcome = end.outcome, outcome.failure != nil else {
+                return AttemptOutcome(
+                    failure: .runnerError, error: "the worker exited with code 0 in the middle of the job")
+            }
+            outcome.error = "the worker " + outcome.error
+            return outcome
+        }
     }
 
     // MARK: - Ends

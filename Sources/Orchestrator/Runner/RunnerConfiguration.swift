@@ -21,8 +21,23 @@ public struct RunnerConfiguration: Sendable {
     /// Whether attempts are cancelled when this process is gone, whichever way; otherwise they go on, to be adopted by
     /// the next one on the same directory. Default false.
     public var endsWithServer: Bool
+    /// Commands that jobs ask for by name. Default: none.
+    public var handlers: Handlers
+    /// Each gpu job gets its own. Default: none, and CUDA_VISIBLE_DEVICES is left alone.
+    public var gpus: GPUDevices
     /// Variables of the server's environment that jobs see. Default: PATH, HOME, LANG, TMPDIR, USER.
     public var inheritedVariables: [String]
+
+    /// Takes what the configuration file says.
+    public mutating func apply(_ settings: RunnerSettings, path: String) {
+        limits = settings.limits
+        sandboxes = settings.sandboxes
+        if settings.usesCgroups, !settings.limits.isEmpty { cgroups = CgroupParents.prepare() }
+        handlers = settings.handlers
+        gpus = GPUDevices(settings.gpus, path: path)
+        if let variables = settings.inheritedVariables { inheritedVariables = variables }
+        if let cap = settings.outputCap { outputCap = cap }
+    }
 
     public static let defaultTimeouts: [JobClass: Duration] = [
         .cpuShort: .seconds(5 * 60), .cpuLong: .seconds(24 * 3600), .gpu: .seconds(24 * 3600),
@@ -34,6 +49,7 @@ public struct RunnerConfiguration: Sendable {
         grace: Duration = .seconds(5), outputCap: Int64 = 16 << 20, resultCap: Int = 1 << 20,
         limits: [JobClass: ResourceLimits] = [:], cgroups: CgroupParents = .none,
         sandboxes: [JobClass: Sandbox] = [:], endsWithServer: Bool = false,
+        handlers: Handlers = Handlers(), gpus: GPUDevices = GPUDevices([]),
         inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"]
     ) {
         self.jobsDirectory = jobsDirectory
@@ -46,6 +62,8 @@ public struct RunnerConfiguration: Sendable {
         self.cgroups = cgroups
         self.sandboxes = sandboxes
         self.endsWithServer = endsWithServer
+        self.handlers = handlers
+        self.gpus = gpus
         self.inheritedVariables = inheritedVariables
     }
 }
