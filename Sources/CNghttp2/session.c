@@ -80,6 +80,9 @@ struct cng_session {
   double resets_burst, resets_per_second;
   double resets_counted_at;
   bool abused;              // the bucket ran dry
+  uint32_t max_concurrent_streams;
+  uint64_t refused_streams;
+  bool too_many_streams;    // one more than the limit that the peer has acknowledged
   bool terminated;
   uint32_t blame;           // of the last GOAWAY sent
   size_t unsent_output;     // bytes in the streams' buffers
@@ -395,6 +398,19 @@ static int on_stream_close(nghttp2_session *inner, int32_t id, uint32_t code, vo
   return event == NULL ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+// Of the frames that libnghttp2 does not let through, those that would have opened a stream too many.
+static int on_invalid_frame(nghttp2_session *inner, const nghttp2_frame *frame, int error, void *user_data) {
+  (void)inner;
+  cng_session *session = user_data;
+  if (frame->hd.type != NGHTTP2_HEADERS || session->open_streams < session->max_concurrent_streams) return 0;
+  if (error == NGHTTP2_ERR_REFUSED_STREAM) {
+    session->refused_streams++;
+  } else if (stream_of(session, frame->hd.stream_id) == NULL) {
+    session->too_many_streams = true;
+  }
+  return 0;
+}
+
 // A response may end before its request has: the peer is then told, without blame, to send no more (RFC 9113 §8.1).
 // Submitting is what libnghttp2 does allow in a callback.
 static int on_frame_sent(nghttp2_session *inner, const nghttp2_frame *frame, void *user_data) {
@@ -496,6 +512,7 @@ cng_session *cng_session_create(const cng_limits *limits) {
   cng_session *session = calloc(1, sizeof *session);
   if (session == NULL) return NULL;
   session->max_header_bytes = limits->max_header_bytes;
+  session->max_concurrent_streams = limits->max_concurrent_streams;
   session->resets_left = session->resets_burst = limits->reset_burst;
   session->resets_per_second = limits->reset_rate;
   session->pool = cng_pool_retain();
@@ -508,6 +525,7 @@ cng_session *cng_session_create(const cng_limits *limits) {
   nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
 
@@ -649,6 +667,14 @@ bool cng_session_is_alive(const cng_session *session) {
 uint32_t cng_session_open_streams(const cng_session *session) { return session->open_streams; }
 size_t cng_session_unsent(const cng_session *session) { return session->unsent_output; }
 uint32_t cng_session_blame(const cng_session *session) { return session->blame; }
+uint64_t cng_session_refused_streams(const cng_session *session) { return session->refused_streams; }
+
+cng_fault cng_session_fault(const cng_session *session) {
+  if (session->abused) return CNG_FAULT_RESETS;
+  if (session->too_many_streams) return CNG_FAULT_STREAMS;
+  // libnghttp2 itself says it of nothing else.
+  return session->blame == NGHTTP2_ENHANCE_YOUR_CALM ? CNG_FAULT_SETTINGS : CNG_FAULT_OTHER;
+}
 
 void cng_stream_consume(cng_session *session, cng_stream *stream, size_t length) {
   nghttp2_session_consume(session->session, stream->id, length);

@@ -6,13 +6,26 @@ public struct Authenticator: Sendable {
         case unauthenticated(CredentialRefusal, String)
         /// Known, but without the role.
         case denied(String)
+
+        public var refusal: CredentialRefusal? {
+            switch self {
+            case .granted: nil
+            case .unauthenticated(let refusal, _): refusal
+            case .denied: .roleMissing
+            }
+        }
     }
 
     private let file: TokenFile?
+    private let refusals: RefusalCounts?
 
-    /// - Parameter file: nil when the clients' certificates are all there is: every one that the CA signed may do
-    ///   everything.
-    public init(_ file: TokenFile?) { self.file = file }
+    /// - Parameters:
+    ///   - file: nil when the clients' certificates are all there is: every one that the CA signed may do everything.
+    ///   - refusals: where those who are not let in are counted.
+    public init(_ file: TokenFile?, refusals: RefusalCounts? = nil) {
+        self.file = file
+        self.refusals = refusals
+    }
 
     /// A token, where there is one, decides alone: who sends a wrong one is told so, whatever certificate they have.
     /// - Parameters:
@@ -20,6 +33,12 @@ public struct Authenticator: Sendable {
     ///   - certificate: the subject of the client's certificate, verified by TLS.
     ///   - action: what is asked for, to name it in a message.
     public func access(authorization: String?, certificate: String?, role: Role, action: String) -> Access {
+        let access = judged(authorization: authorization, certificate: certificate, role: role, action: action)
+        if let refusal = access.refusal { refusals?.count(refusal) }
+        return access
+    }
+
+    private func judged(authorization: String?, certificate: String?, role: Role, action: String) -> Access {
         let principal: Principal
         if let authorization {
             guard let token = Self.bearer(authorization) else {

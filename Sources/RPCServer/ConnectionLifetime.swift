@@ -1,6 +1,6 @@
 /// How long a connection may live, be quiet, or keep the server waiting, and how often it may ask whether the server is
 /// still there. nil turns a rule off.
-public struct ConnectionLifetime: Sendable {
+public struct ConnectionLifetime: Sendable, Equatable {
     // MARK: Ends without blame
 
     /// Without a call for so long, the connection is told to go (GOAWAY, NO_ERROR); a gRPC client opens another when it

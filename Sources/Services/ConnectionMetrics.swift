@@ -19,6 +19,14 @@ public enum ConnectionMetrics {
                         labels: [MetricLabel("reason", reason.rawValue)],
                         value: .number(Double(statistics.ended[reason] ?? 0)))
                 }),
+            MetricFamily(
+                name: "grpc_server_limits_reached_total",
+                help: "Times that a peer ran into a limit and kept its connection, by limit.", kind: .counter,
+                samples: LimitReached.allCases.map { limit in
+                    MetricSample(
+                        labels: [MetricLabel("limit", limit.label)],
+                        value: .number(Double(statistics.reached[limit] ?? 0)))
+                }),
         ]
     }
 }

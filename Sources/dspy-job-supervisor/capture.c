@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "record.h"
+
 // A result of 1 MiB, with room for its marker and a few lines behind it.
 enum { TAIL_BYTES = (1 << 20) + (64 << 10) };
 
@@ -78,11 +80,26 @@ static bool write_all(int fd, const char *bytes, size_t length) {
     while (length > 0) {
         ssize_t count = write(fd, bytes, length);
         if (count < 0 && errno == EINTR) continue;
+        if (count == 0) errno = ENOSPC;
         if (count <= 0) return false;
         bytes += count;
         length -= (size_t)count;
     }
     return true;
+}
+
+// A ring's content, oldest first. Half a tail would end in the middle of something and be taken for the end.
+static bool write_tail(const struct capture *capture, const char *name) {
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return false;
+    const bool whole =
+        (!capture->tail_full || write_all(fd, capture->tail + capture->tail_at, TAIL_BYTES - capture->tail_at)) &&
+        write_all(fd, capture->tail, capture->tail_at);
+    const int why = errno;
+    close(fd);
+    if (!whole) unlink(name);
+    errno = why;
+    return whole;
 }
 
 void capture_finish(struct capture *capture) {
@@ -91,16 +108,9 @@ void capture_finish(struct capture *capture) {
     if (capture->tail != NULL) {
         char name[64];
         snprintf(name, sizeof name, "%s.tail", capture->name);
-        int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        if (fd >= 0) {
-            bool whole = true;
-            if (capture->tail_full) {
-                whole = write_all(fd, capture->tail + capture->tail_at, TAIL_BYTES - capture->tail_at);
-            }
-            // Half a tail would end in the middle of something and be taken for the end.
-            if (!whole || !write_all(fd, capture->tail, capture->tail_at)) unlink(name);
-            close(fd);
-        }
+        // The job's result may stand in it.
+        const int64_t since = monotonic_ms();
+        while (!write_tail(capture, name) && disk_may_recover(errno, since)) continue;
         free(capture->tail);
         capture->tail = NULL;
     }

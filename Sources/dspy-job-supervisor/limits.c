@@ -6,10 +6,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-// What select(2) can hold. A server with thousands of connections has raised its own limit; programs that were never
-// made for more must not inherit that. They may raise it again themselves, up to the hard limit.
-enum { USUAL_OPEN_FILES = 1024 };
-
 static bool lower(__rlimit_resource_t resource, rlim_t soft, rlim_t hard) {
     struct rlimit now;
     if (getrlimit(resource, &now) != 0) return false;
@@ -38,11 +34,9 @@ bool limits_apply(const struct limits *limits, bool counts_processes) {
         const rlim_t most = (rlim_t)limits->file_bytes;
         if (!lower(RLIMIT_FSIZE, most, most)) return false;
     }
-    if (limits->open_files > 0) {
-        const rlim_t most = (rlim_t)limits->open_files;
-        return lower(RLIMIT_NOFILE, most, most);
-    }
-    return lower(RLIMIT_NOFILE, USUAL_OPEN_FILES, RLIM_INFINITY);
+    if (limits->open_files == 0) return true;
+    const rlim_t most = (rlim_t)limits->open_files;
+    return lower(RLIMIT_NOFILE, most, most);
 }
 
 bool limits_pin(const struct limits *limits, unsigned seed) {

@@ -21,6 +21,15 @@ int64_t monotonic_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+bool disk_may_recover(int why, int64_t since_ms) {
+    const bool full = why == ENOSPC || why == EDQUOT;
+    const bool passing = why == EIO || why == ENFILE;
+    if (!full && !(passing && monotonic_ms() - since_ms < 60000)) return false;
+    struct timespec pause = {.tv_nsec = 200000000};
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 // Readers see the whole file or none of it. Not fsynced: after a power cut the attempt's processes are gone too, and an
 // absent or empty record says so.
 static bool replace(const char *name, const char *temporary, const char *text, size_t length) {
@@ -103,13 +112,9 @@ bool record_write_exit(const struct record *record) {
                      (long long)record->started_ns, (long long)record->finished_ns,
                      (long long)usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
                      (long long)usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec, usage.ru_maxrss);
-    const int64_t give_up = monotonic_ms() + 60000;
+    const int64_t since = monotonic_ms();
     while (!replace("exit", "exit.tmp", text, (size_t)size)) {
-        if ((errno != ENOSPC && errno != EDQUOT && errno != EIO && errno != ENFILE) || monotonic_ms() > give_up) {
-            return false;
-        }
-        struct timespec pause = {.tv_nsec = 200000000};
-        nanosleep(&pause, NULL);
+        if (!disk_may_recover(errno, since)) return false;
     }
     return true;
 }

@@ -36,8 +36,13 @@ struct record {
 // All paths are relative to the current directory, DIR. False with errno when it can't be written.
 bool record_write_pid(void);
 
-// DIR/exit, atomically. A full disk is waited out for a minute, as a lost record is a lost job.
+// DIR/exit, atomically, once there is room for it.
 bool record_write_exit(const struct record *record);
+
+// After a write that failed because of `why`: pauses and returns true when it is worth another try. A full disk is
+// waited out, however long that takes, as what is not written down is lost; other errors of the disk for a minute since
+// `since_ms` (monotonic).
+bool disk_may_recover(int why, int64_t since_ms);
 
 int64_t wall_ns(void);
 int64_t monotonic_ms(void);

@@ -11,9 +11,10 @@ struct SchedulerService: Service {
 
     func run() async throws {
         let work = Task { await scheduler.run() }
-        try? await gracefulShutdown()
+        defer { work.cancel() }
+        // Cancelled means that the ledger has failed: jobs outlive the server, and the next one finds out about them.
+        do { try await gracefulShutdown() } catch { return }
         await scheduler.drain(grace: grace)
-        work.cancel()
     }
 }
 
@@ -54,12 +55,19 @@ struct SinkService: Service {
     }
 }
 
-/// Last to stop.
+/// Last to stop. Throws when the ledger can't go on, which ends the server.
 struct LedgerService: Service {
     let ledger: Ledger
 
     func run() async throws {
-        try? await gracefulShutdown()
-        await ledger.close()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { [ledger] in
+                try? await gracefulShutdown()
+                await ledger.close()
+            }
+            group.addTask { [ledger] in try await ledger.untilClosed() }
+            defer { group.cancelAll() }
+            for try await _ in group {}
+        }
     }
 }

@@ -3,6 +3,7 @@ import Credentials
 import Foundation
 import Logging
 import Orchestrator
+import RPCServer
 
 /// The flags of `serve`. Each has an environment variable; the flag beats it.
 struct ServeOptions: ParsableArguments {
@@ -47,7 +48,8 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Jobs of class cpu_long running at once. (env: ORCHESTRATOR_CPU_LONG_LIMIT; default: the processors)")
     var cpuLongLimit: String?
 
-    @Option(help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: 1)")
+    @Option(
+        help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: one for each GPU, else 1)")
     var gpuLimit: String?
 
     @Option(
@@ -116,6 +118,15 @@ struct ServeOptions: ParsableArguments {
             "true allows to listen beyond loopback without encryption and tokens, where anybody who reaches the port can run commands here. (env: ORCHESTRATOR_INSECURE; default: false)"
     )
     var insecure: String?
+
+    @Option(
+        help:
+            "Files and connections open at once; jobs start with the limit that was. (env: ORCHESTRATOR_MAX_OPEN_FILES; default: as many as this process is allowed)"
+    )
+    var maxOpenFiles: String?
+
+    @OptionGroup(title: "Limits of gRPC")
+    var rpcLimits: RPCLimitOptions
 }
 
 /// What `serve` was told, checked.
@@ -128,6 +139,8 @@ struct ServeConfiguration {
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
+    /// Otherwise it follows the number of devices.
+    var isGPULimitGiven: Bool
     /// What the file of --runner-config says.
     var runner: RunnerSettings
     var shutdownGrace: Duration
@@ -140,6 +153,10 @@ struct ServeConfiguration {
     var tokens: CredentialFile?
     var opensProbes: Bool
     var opensMetrics: Bool
+    var rpcLimits: ServerLimits
+    var rpcPolicy: CallPolicy
+    /// nil is as many as the process is allowed.
+    var maxOpenFiles: UInt64?
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
     init(_ options: ServeOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
@@ -177,6 +194,7 @@ struct ServeConfiguration {
             .gpu: try setting(
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
+        isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
         let runnerFile = try setting(
             "runner-config", "ORCHESTRATOR_RUNNER_CONFIG", options.runnerConfig, "a path", "", Parse.path)
         do {
@@ -224,6 +242,11 @@ struct ServeConfiguration {
         opensMetrics = try setting(
             "open-metrics", "ORCHESTRATOR_OPEN_METRICS", options.openMetrics, "true or false", http.isLoopback,
             Parse.boolean)
+        rpcLimits = try ServerLimits(options.rpcLimits, environment: environment)
+        rpcPolicy = try CallPolicy(options.rpcLimits, environment: environment)
+        maxOpenFiles = try setting(
+            "max-open-files", "ORCHESTRATOR_MAX_OPEN_FILES", options.maxOpenFiles, "a number from 64 to 1073741816", nil
+        ) { Parse.count(64...1_073_741_816)($0).map { UInt64($0) } }
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

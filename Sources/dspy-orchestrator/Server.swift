@@ -23,16 +23,24 @@ struct Server {
 
     func run() async throws {
         let startedAt = ContinuousClock.now
+        let openFiles = try OpenFiles.raise(to: configuration.maxOpenFiles)
+        if let shortage = OpenFiles.shortage(openFiles, connections: configuration.rpcLimits.maxConnections) {
+            logger.warning("\(shortage)")
+        }
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
         let ledger = try Ledger.open(
             Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
             logger: logger)
+        let runnerConfiguration = runnerConfiguration(openFiles: openFiles.before)
         let runner = try Runner(
-            configuration: runnerConfiguration(), serverEnvironment: ProcessInfo.processInfo.environment,
-            logger: logger)
-        let limits = ConcurrencyLimits(byClass: configuration.limits)
+            configuration: runnerConfiguration, serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        var limits = ConcurrencyLimits(byClass: configuration.limits, adaptive: configuration.runner.concurrency)
+        let gpus = runnerConfiguration.gpus.count
+        if gpus > 0, !configuration.isGPULimitGiven, configuration.runner.concurrency[.gpu] == nil {
+            limits.byClass[.gpu] = gpus
+        }
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
@@ -97,13 +105,16 @@ struct Server {
 
     private func listen(_ methods: [RPCMethod], _ credentials: ServerCredentials) async throws -> RPCServer {
         var rpc = RPCServer.Configuration(
-            host: configuration.rpc.host, port: configuration.rpc.port, loops: configuration.rpcThreads)
+            host: configuration.rpc.host, port: configuration.rpc.port, limits: configuration.rpcLimits,
+            loops: configuration.rpcThreads)
+        rpc.policy = configuration.rpcPolicy
         if let tls = credentials.tls { rpc.tls = { tls.value.rpc } }
         // First, so that it also logs what is refused after it.
         if configuration.logsCalls { rpc.policy.interceptors.append(AccessLog(logger: logger)) }
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
-                AuthenticationInterceptor(authenticator: authenticator, role: MethodRoles.role(for:)))
+                AuthenticationInterceptor(
+                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)
@@ -115,8 +126,9 @@ struct Server {
         }
     }
 
-    private func runnerConfiguration() -> RunnerConfiguration {
-        var runner = RunnerConfiguration(jobsDirectory: configuration.dataDirectory + "/jobs")
+    private func runnerConfiguration(openFiles: UInt64?) -> RunnerConfiguration {
+        var runner = RunnerConfiguration(
+            jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles)
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
         runner.apply(configuration.runner, path: path)
         if !configuration.runner.limits.isEmpty {

@@ -9,6 +9,7 @@ struct ServerCredentials: Service {
     let tls: Reloaded<TLSContexts>?
     private let tokens: Reloaded<Authenticator>?
     private let takesAnyCertificate: Bool
+    private let refusals = RefusalCounts()
 
     init(_ configuration: ServeConfiguration, logger: Logger) throws(CredentialsError) {
         if let files = configuration.tls {
@@ -17,8 +18,8 @@ struct ServerCredentials: Service {
             tls = nil
         }
         if let file = configuration.tokens {
-            tokens = try Reloaded([file], logger: logger) { () throws(CredentialsError) in
-                Authenticator(try TokenFile(file))
+            tokens = try Reloaded([file], logger: logger) { [refusals] () throws(CredentialsError) in
+                Authenticator(try TokenFile(file), refusals: refusals)
             }
         } else {
             tokens = nil
@@ -29,7 +30,7 @@ struct ServerCredentials: Service {
     /// nil when nobody needs to say who they are.
     var authenticator: (@Sendable () -> Authenticator)? {
         if let tokens { return { @Sendable in tokens.value } }
-        return takesAnyCertificate ? { @Sendable in Authenticator(nil) } : nil
+        return takesAnyCertificate ? { @Sendable [refusals] in Authenticator(nil, refusals: refusals) } : nil
     }
 
     func health() -> [HealthCheck] {
@@ -41,12 +42,21 @@ struct ServerCredentials: Service {
     }
 
     func metrics() -> [MetricFamily] {
-        guard let tls else { return [] }
+        let refused = MetricFamily(
+            name: "orchestrator_credentials_refused_total",
+            help: "Calls and HTTP requests refused because of who sent them, by reason.", kind: .counter,
+            samples: CredentialRefusal.allCases.map { refusal in
+                MetricSample(
+                    labels: [MetricLabel("reason", refusal.rawValue)],
+                    value: .number(Double(refusals.total(refusal))))
+            })
+        guard let tls else { return [refused] }
         return [
+            refused,
             MetricFamily(
                 name: "orchestrator_tls_certificate_expiry_timestamp_seconds",
                 help: "When the server's certificate ends, in seconds since 1970.", kind: .gauge,
-                value: Double(tls.value.expiresAt))
+                value: Double(tls.value.expiresAt)),
         ]
     }
 

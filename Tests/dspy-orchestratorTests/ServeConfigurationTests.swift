@@ -1,6 +1,7 @@
 import ArgumentParser
 import Credentials
 import Orchestrator
+import RPCServer
 import Testing
 
 @testable import dspy_orchestrator
@@ -38,6 +39,15 @@ import Testing
         (["--shutdown-grace-seconds", "soon"], "--shutdown-grace-seconds", "soon"),
         (["--log-level", "loud"], "--log-level", "loud"),
         (["--rpc-listen", "0.0.0.0:1"], "--rpc-listen", "--insecure"),
+        (["--rpc-max-connections", "0"], "--rpc-max-connections", "1 to 1000000"),
+        (["--rpc-max-streams", "many"], "--rpc-max-streams", "many"),
+        (["--rpc-max-calls", "0"], "--rpc-max-calls", "1 to 10000000"),
+        (["--rpc-max-message-bytes", "1000000000000"], "--rpc-max-message-bytes", "268435456"),
+        (["--rpc-max-header-bytes", "10"], "--rpc-max-header-bytes", "1024"),
+        (["--rpc-keepalive-timeout-seconds", "0"], "--rpc-keepalive-timeout-seconds", "0.1"),
+        (["--rpc-stuck-timeout-seconds=-1"], "--rpc-stuck-timeout-seconds", "0 to 31536000"),
+        (["--rpc-max-age-seconds", "nan"], "--rpc-max-age-seconds", "nan"),
+        (["--max-open-files", "1"], "--max-open-files", "64"),
     ])
     func aBadValueIsRefusedNamingItsFlag(arguments: [String], flag: String, words: String) throws {
         let error = try #require(throws: (any Error).self) {
@@ -45,6 +55,65 @@ import Testing
         }
         let message = ServeOptions.message(for: error)
         #expect(message.contains(flag) && message.contains(words), "\(message)")
+    }
+
+    @Test func `gRPC's limits are the engine's, unless told otherwise`() throws {
+        let defaults = try configuration().rpcLimits
+        let engine = ServerLimits.defaults
+        #expect(defaults.maxConnections == engine.maxConnections)
+        #expect(defaults.maxConcurrentStreams == engine.maxConcurrentStreams)
+        #expect(defaults.maxRequestBytes == engine.maxRequestBytes)
+        #expect(defaults.maxBufferedBytes == engine.maxBufferedBytes)
+        #expect(defaults.maxHeaderBytes == engine.maxHeaderBytes)
+        #expect(defaults.lifetime == engine.lifetime)
+        #expect(try configuration().rpcPolicy.maxOpenCalls == CallPolicy().maxOpenCalls)
+    }
+
+    @Test func `each limit has its flag, and its variable beside it`() throws {
+        let given: [String: String] = [
+            "max-connections": "11", "max-streams": "12", "max-calls": "13", "max-message-bytes": "200000000",
+            "max-header-bytes": "2000", "idle-timeout-seconds": "0", "max-age-seconds": "3600",
+            "age-grace-seconds": "0.5", "keepalive-seconds": "30", "keepalive-timeout-seconds": "5",
+            "min-ping-seconds": "0", "preface-timeout-seconds": "2", "stuck-timeout-seconds": "3",
+        ]
+        let flags = given.flatMap { ["--rpc-\($0)", $1] }
+        let variables = Dictionary(
+            uniqueKeysWithValues: given.map {
+                ("ORCHESTRATOR_RPC_" + $0.uppercased().replacing("-", with: "_"), $1)
+            })
+        for found in [try configuration(flags), try configuration([], variables)] {
+            let limits = found.rpcLimits
+            #expect(limits.maxConnections == 11 && limits.maxConcurrentStreams == 12)
+            #expect(found.rpcPolicy.maxOpenCalls == 13)
+            #expect(limits.maxRequestBytes == 200_000_000 && limits.maxBufferedBytes == 400_000_000)
+            #expect(limits.maxHeaderBytes == 2_000)
+            var lifetime = ConnectionLifetime.defaults
+            lifetime.idleTimeout = nil
+            lifetime.maxAge = .seconds(3_600)
+            lifetime.grace = .milliseconds(500)
+            lifetime.keepaliveInterval = .seconds(30)
+            lifetime.keepaliveTimeout = .seconds(5)
+            lifetime.minimumPingInterval = .zero
+            lifetime.firstSettingsTimeout = .seconds(2)
+            lifetime.frameTimeout = .seconds(3)
+            lifetime.requestTimeout = .seconds(3)
+            lifetime.writeTimeout = .seconds(3)
+            #expect(limits.lifetime == lifetime)
+        }
+    }
+
+    @Test func `every variable stands in the help`() {
+        let help = ServeOptions.helpMessage(columns: 10_000)
+        for name in ["RPC_MAX_CONNECTIONS", "RPC_STUCK_TIMEOUT_SECONDS", "MAX_OPEN_FILES"] {
+            #expect(help.contains("env: ORCHESTRATOR_\(name)"))
+        }
+    }
+
+    @Test func `more connections than files are told with the numbers and the way out`() throws {
+        let limits = OpenFiles.Limits(before: 64, now: 1_024)
+        let shortage = try #require(OpenFiles.shortage(limits, connections: 10_000))
+        for word in ["--rpc-max-connections 10000", "10512", "1024", "LimitNOFILE"] { #expect(shortage.contains(word)) }
+        #expect(OpenFiles.shortage(limits, connections: 512) == nil)
     }
 
     @Test func aBadVariableIsRefusedNamingIt() throws {

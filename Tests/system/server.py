@@ -36,8 +36,11 @@ class Server:
         self.data, self.queue, self.logs = (directory / name for name in ("data", "queue", "logs"))
         self.flags = flags
         self.environment = environment
+        self.prefix: list[str] = []
+        """A command that runs the server's, such as a tracer; then ``process`` is that one."""
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
+        self.is_ready = False
         self.rpc = ""
         self.http = ""
         self._channels: list[grpc.Channel] = []
@@ -54,10 +57,19 @@ class Server:
 
     def start(self) -> Server:
         """Starts it and returns once it is ready: on free ports the first time, on the same ones after that."""
+        ready = self.begin()
+        if not ready.wait(READY_SECONDS) or not self.is_ready:
+            self.kill()
+            raise AssertionError(f"no ready line; output {self.output}, errors:\n{self.errors()}")
+        return self
+
+    def begin(self) -> threading.Event:
+        """Starts it without waiting. The event is set once it is ready, or has ended before that."""
         ready = threading.Event()
+        self.is_ready = False
         with self.stderr.open("ab") as errors:
             self.process = subprocess.Popen(
-                self.arguments(),
+                self.prefix + self.arguments(),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -66,10 +78,7 @@ class Server:
             )
         reader = threading.Thread(target=self._read, args=(self.process, ready), daemon=True)
         reader.start()
-        if not ready.wait(READY_SECONDS) or not self.rpc:
-            self.kill()
-            raise AssertionError(f"no ready line; output {self.output}, errors:\n{self.errors()}")
-        return self
+        return ready
 
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stdout is not None
@@ -78,6 +87,7 @@ class Server:
             match = re.fullmatch(r"ready rpc=(\S+) http=(\S+)\n", line)
             if match:
                 self.rpc, self.http = match.groups()
+                self.is_ready = True
                 ready.set()
         ready.set()
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
+import remote_functions
 from eventually import eventually
 from jobs import result_line, shell
 from server import Server
 
 from dspy_orchestrator import (
     AlreadyExists,
+    AsyncClient,
     Client,
     Health,
     JobCancelled,
@@ -20,6 +24,7 @@ from dspy_orchestrator import (
     JobHandle,
     JobSpec,
     OrchestratorError,
+    OrchestratorExecutor,
     as_completed,
 )
 
@@ -87,3 +92,34 @@ def test_a_handle_goes_on_waiting_over_a_fork(client: Client) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert ended.wait(60)
+
+
+def test_the_asyncio_client_sees_every_event_once_over_a_kill_of_the_server(server: Server) -> None:
+    async def main() -> list[int]:
+        seen: list[int] = []
+        async with AsyncClient(server.rpc, timeout=30) as client, client.events(timeout=90) as events:
+            before = await client.submit(["true"])
+            await before.result(timeout=60)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, server.kill)
+            await loop.run_in_executor(None, server.start)
+            after = await client.submit(["true"])
+            await after.result(timeout=60)
+            async for event in events:
+                seen.append(event.sequence)
+                if event.job_id == after.job_id and event.is_terminal:
+                    break
+        return seen
+
+    seen = asyncio.run(main())
+    assert seen == list(range(1, 7))
+
+
+def test_functions_run_as_jobs(client: Client) -> None:
+    with OrchestratorExecutor(client, cwd=Path(__file__).parent) as executor:
+        assert list(executor.map(remote_functions.square, range(4), timeout=120)) == [0, 1, 4, 9]
+        with pytest.raises(JobFailed) as caught:
+            executor.submit(remote_functions.fail, "no such row").result(timeout=60)
+    assert caught.value.exit_code == 1
+    assert caught.value.remote_error is not None
+    assert (caught.value.remote_error.type, caught.value.remote_error.message) == ("LookupError", "no such row")

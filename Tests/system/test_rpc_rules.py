@@ -103,13 +103,20 @@ def test_a_request_that_is_not_grpc_is_answered_with_http_415(server: Server) ->
     assert answer.stdout == "415 2"
 
 
-def test_pings_every_ten_seconds_are_allowed_on_a_quiet_stream(server: Server, client: Client) -> None:
-    options = [("grpc.keepalive_time_ms", 10_000), ("grpc.http2.max_pings_without_data", 0)]
+@pytest.mark.parametrize(("allowed", "ends"), [(1, False), (10, True)])
+def test_pings_on_a_quiet_stream_may_come_as_often_as_the_server_says(
+    stopped_server: Server, allowed: int, ends: bool
+) -> None:
+    """Once a second from this client. By default the server says every ten."""
+    stopped_server.flags = ("--rpc-min-ping-seconds", str(allowed))
+    server = stopped_server.start()
+    options = [("grpc.keepalive_time_ms", 1_000), ("grpc.http2.max_pings_without_data", 0)]
     with grpc.insecure_channel(server.rpc, options=options) as channel:
         open_stream: Any = channel.unary_stream(SERVICE + "StreamEvents")
         call = open_stream(b"")
         ended = threading.Event()
         call.add_callback(ended.set)
         # The third ping that a server takes for too many ends the connection (gRFC A8), so the wait is the test.
-        assert not ended.wait(35)
+        assert ended.wait(20 if ends else 5) == ends
+        assert ("too_many_pings" in server.stderr.read_text()) == ends
         call.cancel()

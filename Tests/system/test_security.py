@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,71 @@ def test_plain_text_and_other_protocols_are_hung_up_on_and_others_still_served(s
             assert encrypted.recv(100) == b""
     with secure.connect("r-token") as client:
         client.metrics()
+
+
+def counted(server: SecureServer, name: str, reason: str, token: str = "") -> float:
+    match = re.search(rf'^{name}{{reason="{reason}"}} (\S+)$', server.ask("/metrics", token=token).text, re.MULTILINE)
+    assert match is not None, f"no {name} with {reason}"
+    return float(match[1])
+
+
+def refused_handshakes(server: SecureServer, tmp_path: Path) -> dict[str, Callable[[socket.socket], object]]:
+    """What a client does with its socket, by how the server counts it."""
+    plain = server.context()
+    plain.set_alpn_protocols(["http/1.1"])
+    distrusting = ssl.create_default_context(cafile=str(Authority(tmp_path, "other").certificate))
+
+    def distrust(connected: socket.socket) -> None:
+        with pytest.raises(ssl.SSLError):
+            distrusting.wrap_socket(connected, server_hostname="127.0.0.1")
+
+    return {
+        "tls_not_tls": lambda connected: connected.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        "tls_no_h2": lambda connected: plain.wrap_socket(connected, server_hostname="127.0.0.1").recv(1),
+        "tls_failed": distrust,
+    }
+
+
+def test_refused_handshakes_are_counted_by_reason_and_logged_once(secure: SecureServer, tmp_path: Path) -> None:
+    host, port = secure.rpc.rsplit(":", 1)
+    handshakes = refused_handshakes(secure, tmp_path)
+    for shake in handshakes.values():
+        for _ in range(2):
+            with socket.create_connection((host, int(port)), timeout=10) as connected:
+                shake(connected)
+    # A probe of the port is none.
+    socket.create_connection((host, int(port)), timeout=10).close()
+    for reason in handshakes:
+        eventually(
+            lambda reason=reason: counted(secure, "grpc_server_connections_ended_total", reason) == 2, f"2 of {reason}"
+        )
+        assert len([line for line in secure.stderr.read_text().splitlines() if reason in line]) == 1
+    assert counted(secure, "grpc_server_connections_ended_total", "tls_certificate") == 0
+
+
+def test_a_client_without_the_certificate_it_needs_is_counted(tmp_path: Path, made: list[Server]) -> None:
+    made.append(server := SecureServer(tmp_path, mutual=True))
+    server.start()
+    with server.connect(timeout=2) as client, pytest.raises(Unavailable):
+        client.metrics()
+    eventually(
+        lambda: counted(server, "grpc_server_connections_ended_total", "tls_certificate") > 0, "a refused certificate"
+    )
+
+
+def test_refused_credentials_are_counted_by_reason_and_logged_once(secure: SecureServer) -> None:
+    for token, reason in (("", "missing"), ("wrong", "unknown_token"), ("r-token", "role_missing")):
+        with secure.connect(token) as client:
+            for _ in range(3):
+                with pytest.raises((Unauthenticated, PermissionDenied)):
+                    client.submit(["true"])
+        assert counted(secure, "orchestrator_credentials_refused_total", reason) == 3
+        lines = [line for line in secure.stderr.read_text().splitlines() if reason in line]
+        assert len(lines) == 1
+        assert "127.0.0.1:" in lines[0]
+    assert "wrong" not in secure.stderr.read_text()
+    assert secure.ask("/v1/jobs", token="wrong").status == 401
+    assert counted(secure, "orchestrator_credentials_refused_total", "unknown_token") == 4
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")

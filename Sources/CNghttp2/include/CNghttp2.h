@@ -103,6 +103,16 @@ uint32_t cng_session_open_streams(const cng_session *session);
 size_t cng_session_unsent(const cng_session *session);
 // The error code of the last GOAWAY sent, 0 before.
 uint32_t cng_session_blame(const cng_session *session);
+// What a GOAWAY with an error was for, where the code alone does not tell.
+typedef enum cng_fault {
+  CNG_FAULT_OTHER = 0,
+  CNG_FAULT_RESETS = 1,    // reset_burst and reset_rate
+  CNG_FAULT_STREAMS = 2,   // more than max_concurrent_streams, which the peer had acknowledged
+  CNG_FAULT_SETTINGS = 3,  // max_settings
+} cng_fault;
+cng_fault cng_session_fault(const cng_session *session);
+// Streams refused (REFUSED_STREAM) because there were max_concurrent_streams, so far.
+uint64_t cng_session_refused_streams(const cng_session *session);
 
 // Gives flow-control credit back for bytes that came with CNG_EVENT_DATA.
 void cng_stream_consume(cng_session *session, cng_stream *stream, size_t length);

@@ -58,7 +58,7 @@ final class FileQueueInbox: Sendable {
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now,
+        now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
         admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void

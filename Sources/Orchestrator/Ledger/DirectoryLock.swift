@@ -15,17 +15,31 @@ final class DirectoryLock: Sendable {
                 "can't open \(path): \(String(cString: strerror(errno))); make the data directory writable")
         }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
-            let reason =
-                errno == EWOULDBLOCK
-                ? "another server is using it; stop that one or choose another data directory"
-                : String(cString: strerror(errno))
+            let reason: String
+            if errno == EWOULDBLOCK {
+                let holder = Self.holder(file).map { " (pid \($0))" } ?? ""
+                reason = "another server\(holder) is using it; stop that one or choose another data directory"
+            } else {
+                reason = String(cString: strerror(errno))
+            }
             close(file)
             throw OrchestratorError(.failedPrecondition, "can't lock the data directory \(directory): \(reason)")
         }
+        // For the message above, and for people. On a full disk there is none.
+        let pid = Array("\(getpid())\n".utf8)
+        ftruncate(file, 0)
+        _ = pwrite(file, pid, pid.count, 0)
         descriptor = Mutex(file)
     }
 
     deinit { release() }
+
+    private static func holder(_ file: Int32) -> Int32? {
+        var text = [UInt8](repeating: 0, count: 16)
+        let count = pread(file, &text, text.count, 0)
+        guard count > 0 else { return nil }
+        return Int32(String(decoding: text.prefix(count).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+    }
 
     /// Harmless when done already.
     func release() {

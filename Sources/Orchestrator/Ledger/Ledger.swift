@@ -23,6 +23,7 @@ public final class Ledger: Sendable {
     private let now: @Sendable () -> Timestamp
     private let cursors: Mutex<[String: UInt64]>
     private let end = Completion()
+    private let lock: DirectoryLock
 
     // MARK: Opening and closing
 
@@ -53,6 +54,7 @@ public final class Ledger: Sendable {
         self.encoders = encoders
         self.now = now
         database = store.database
+        self.lock = lock
         rules = SubmissionRules(maxPayloadBytes: configuration.maxPayloadBytes)
         index = JobIndex(recentJobs: configuration.recentJobs)
         index.load(start.jobs, totals: start.totals)
@@ -67,9 +69,16 @@ public final class Ledger: Sendable {
             database: store.database, path: store.path, index: index, events: events, queue: queue,
             observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now,
             lastSequence: start.lastSequence, totals: start.totals)
-        let thread = Thread { [end, database] in
+        let thread = Thread { [end, database, observers] in
             var writer = writer
             writer.run()
+            if let failure = writer.end {
+                // Left as it is, and locked, until the process is gone: what the disk holds is for the next start to
+                // find out.
+                observers.end.withLock { $0 = failure }
+                end.complete()
+                return
+            }
             do {
                 try LedgerStore.close(database)
             } catch {
@@ -91,6 +100,15 @@ public final class Ledger: Sendable {
     public func close() async {
         queue.close()
         await end.wait()
+    }
+
+    /// Returns when the ledger is closed.
+    ///
+    /// - Throws: `unavailable` when it ended by itself, because the disk failed or the database is damaged: nothing is
+    ///   written any more, and the process should end. What was acknowledged is there at the next start.
+    public func untilClosed() async throws(OrchestratorError) {
+        await end.wait()
+        if let failure = observers.end.withLock({ $0 }) { throw failure }
     }
 
     // MARK: Changing
@@ -234,7 +252,7 @@ public final class Ledger: Sendable {
         do {
             return try await database.read(body)
         } catch let error as DatabaseError {
-            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error); retry").because(
+            throw OrchestratorError(.unavailable, "the ledger can't be read: \(error.line); retry").because(
                 .ledgerUnavailable)
         }
     }

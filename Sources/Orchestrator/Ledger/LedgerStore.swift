@@ -14,11 +14,25 @@ struct LedgerStore {
         } catch let error as OrchestratorError {
             throw error
         } catch {
-            throw OrchestratorError(
-                .failedPrecondition,
-                "the ledger \(path) can't be opened: \(error); restore it from a backup, or move it away to start empty"
-            )
+            throw Self.unusable(path, error)
         }
+    }
+
+    /// One line with the way out.
+    private static func unusable(_ path: String, _ error: any Error) -> OrchestratorError {
+        let why = (error as? DatabaseError)?.line ?? "\(error)"
+        let what: String
+        switch (error as? DatabaseError)?.resultCode {
+        case .SQLITE_IOERR, .SQLITE_FULL, .SQLITE_READONLY, .SQLITE_CANTOPEN:
+            what = "can't be read or written: \(why); check the disk and its room, then start again"
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+            what =
+                "is damaged: \(why); restore it from a backup, or save what can be read with `sqlite3 \(path) .recover "
+                + "| sqlite3 recovered.sqlite`, or move it away, with its -wal and -shm, to start empty"
+        default:
+            what = "can't be opened: \(why); restore it from a backup, or move it away to start empty"
+        }
+        return OrchestratorError(.failedPrecondition, "the ledger \(path) \(what)")
     }
 
     private static func open(_ path: String, _ configuration: Ledger.Configuration) throws -> DatabasePool {
@@ -27,6 +41,9 @@ struct LedgerStore {
         options.maximumReaderCount = 4
         options.busyMode = .timeout(5)
         let database = try DatabasePool(path: path, configuration: options)
+        // After a failed fsync the last server stopped, and what this one reads from the write-ahead log may be in the
+        // page cache only. Copied into the database and synced it is on the disk, or this fails.
+        try database.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
 
         let migrator = LedgerSchema.migrator
         if try database.read({ try migrator.hasBeenSuperseded($0) }) {
@@ -92,9 +109,7 @@ struct LedgerStore {
         } catch let error as OrchestratorError {
             throw error
         } catch {
-            throw OrchestratorError(
-                .failedPrecondition,
-                "the ledger \(path) can't be read: \(error); restore it from a backup, or move it away to start empty")
+            throw Self.unusable(path, error)
         }
     }
 

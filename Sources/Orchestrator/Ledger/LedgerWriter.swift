@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import GRDB
+import GRDBSQLite
 import Logging
 import Synchronization
 
@@ -21,6 +22,8 @@ struct LedgerWriter {
     let now: @Sendable () -> Timestamp
     var lastSequence: UInt64
     var totals: [JobState: Int]
+    /// Why nothing is written any more.
+    private(set) var end: OrchestratorError?
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
@@ -47,6 +50,10 @@ struct LedgerWriter {
     }
 
     private mutating func commit(_ requests: ArraySlice<LedgerRequest>, cursors: [String: UInt64]) {
+        if let end {
+            for request in requests { refuse(request, end) }
+            return
+        }
         var batch = LedgerBatch(
             lastSequence: lastSequence, openJobs: index.size.open, maxOpenJobs: maxOpenJobs, now: now())
         var answers: [Answer] = []
@@ -54,6 +61,7 @@ struct LedgerWriter {
         var newTotals = totals
         var seconds = 0.0
         var rows = 0
+        var systemError: Int32 = 0
         do {
             try database.writeWithoutTransaction { database in
                 for request in requests { answers.append(apply(request, to: &batch, in: database)) }
@@ -63,17 +71,29 @@ struct LedgerWriter {
                     newTotals[change.row.job.state, default: 0] += 1
                 }
                 let start = ContinuousClock.now
-                try database.inTransaction(.immediate) {
-                    rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
-                    return .commit
+                do {
+                    try database.inTransaction(.immediate) {
+                        rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
+                        return .commit
+                    }
+                } catch {
+                    systemError = sqlite3_system_errno(database.sqliteConnection)
+                    throw error
                 }
                 seconds = (ContinuousClock.now - start).inSeconds
             }
         } catch {
-            let failure = failure(for: error)
-            queue.giveBack(cursors)
+            let failure = failure(for: error, systemError: systemError)
+            if Self.isBroken(error, systemError: systemError) {
+                end = failure
+                // Callers that come now are told at once; those that wait already, by the next rounds.
+                queue.close()
+            } else {
+                queue.giveBack(cursors)
+            }
             note(failure)
             for (request, answer) in zip(requests, answers) { refuse(request, answer, failure) }
+            for request in requests.dropFirst(answers.count) { refuse(request, failure) }
             return
         }
         note(nil)
@@ -199,19 +219,43 @@ struct LedgerWriter {
         }
     }
 
+    /// Before anything was done for it.
+    private func refuse(_ request: LedgerRequest, _ failure: OrchestratorError) {
+        switch request {
+        case .submit(_, let caller): caller.resume(throwing: failure)
+        case .submitMany(let specs, let caller): caller.resume(returning: specs.map { _ in .failure(failure) })
+        case .change(_, _, let caller): caller.resume(throwing: failure)
+        }
+    }
+
     // MARK: Failing
 
-    private func failure(for error: any Error) -> OrchestratorError {
+    private static func isBroken(_ error: any Error, systemError: Int32) -> Bool {
+        guard let error = error as? DatabaseError else { return false }
+        return LedgerFault(error.extendedResultCode, systemError: systemError) == .broken
+    }
+
+    private func failure(for error: any Error, systemError: Int32 = 0) -> OrchestratorError {
         if let error = error as? OrchestratorError { return error }
-        if let error = error as? DatabaseError, error.resultCode == .SQLITE_FULL {
+        let why = (error as? DatabaseError)?.line ?? "\(error)"
+        let fault = (error as? DatabaseError).map { LedgerFault($0.extendedResultCode, systemError: systemError) }
+        switch fault {
+        case .full:
             return OrchestratorError(
                 .resourceExhausted(retryAfter: .seconds(5)),
                 "the disk of the ledger \(path) is full, and nothing was changed; free space there, then retry"
             ).because(.diskFull)
+        case .broken:
+            return OrchestratorError(
+                .unavailable,
+                "the ledger \(path) could not be written: \(why); the server stops, as it can't know what the disk "
+                    + "kept, and running jobs go on; check the disk and start it again, then send the same once more"
+            ).because(.ledgerUnavailable)
+        case .passing, nil:
+            return OrchestratorError(
+                .unavailable, "the ledger \(path) could not be written, and nothing was changed: \(why); retry"
+            ).because(.ledgerUnavailable)
         }
-        return OrchestratorError(
-            .unavailable, "the ledger \(path) could not be written, and nothing was changed: \(error); retry"
-        ).because(.ledgerUnavailable)
     }
 
     /// One line when writing starts to fail, one when it works again.

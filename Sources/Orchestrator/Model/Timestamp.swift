@@ -13,6 +13,14 @@ public struct Timestamp: Sendable, Hashable, Comparable {
         return Timestamp(nanoseconds: Int64(value.tv_sec) * 1_000_000_000 + Int64(value.tv_nsec))
     }
 
+    /// A moment of a clock that nobody sets, which also counts while the machine sleeps (CLOCK_BOOTTIME): for how long to
+    /// wait. Says nothing outside this process, and is never stored.
+    public static func steady() -> Timestamp {
+        var value = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &value)
+        return Timestamp(nanoseconds: Int64(value.tv_sec) * 1_000_000_000 + Int64(value.tv_nsec))
+    }
+
     /// Seconds since 1970, rounded down.
     public var seconds: Int64 {
         (nanoseconds - ((nanoseconds % 1_000_000_000) + 1_000_000_000) % 1_000_000_000) / 1_000_000_000

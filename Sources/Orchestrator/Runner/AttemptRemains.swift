@@ -46,7 +46,9 @@ struct AttemptRemains: Sendable {
         } catch {}
         // Room for the marker and some lines after it.
         let limit = cap + 64 << 10
-        let tail = tail(directory.standardOutput, record.outputTruncated ? directory.standardOutputTail : nil, limit)
+        let tail = tail(
+            directory.standardOutput, record.outputTruncated ? directory.standardOutputTail : nil, limit,
+            seen: record.outputBytes)
         return AttemptResult.output(tail: tail.bytes, isWhole: tail.isWhole, cap: cap)
     }
 
@@ -56,7 +58,9 @@ struct AttemptRemains: Sendable {
     }
 
     /// The end of an output stream: of its file, and of what the supervisor kept aside when the file was full.
-    private func tail(_ path: String, _ aside: String?, _ limit: Int) -> (bytes: [UInt8], isWhole: Bool) {
+    private func tail(
+        _ path: String, _ aside: String?, _ limit: Int, seen: Int64 = .max
+    ) -> (bytes: [UInt8], isWhole: Bool) {
         func end(of path: String, _ limit: Int) -> [UInt8] {
             (try? WholeFile.read(path, from: -Int64(limit), limit: limit)) ?? []
         }
@@ -66,6 +70,8 @@ struct AttemptRemains: Sendable {
         }
         // As long as little was dropped, the one goes on where the other ends.
         let dropped = end(of: aside, limit)
-        return (end(of: path, limit - dropped.count) + dropped, false)
+        let bytes = end(of: path, limit - dropped.count) + dropped
+        // All of it when a full disk, rather than the cap, stopped the file.
+        return (bytes, Int64(bytes.count) == seen)
     }
 }

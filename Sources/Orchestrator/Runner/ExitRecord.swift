@@ -15,6 +15,8 @@ struct ExitRecord: Sendable, Equatable {
     var outOfMemory = false
     /// It reached its limit of processes.
     var refusedForks = false
+    /// Written by the command to its standard output, kept or not.
+    var outputBytes: Int64 = 0
     var outputTruncated = false
     var errorTruncated = false
 
@@ -49,6 +51,7 @@ struct ExitRecord: Sendable, Equatable {
         leftovers = number("leftovers") == 1
         outOfMemory = number("out_of_memory") == 1
         refusedForks = number("refused_forks") == 1
+        outputBytes = fields["stdout_bytes"].flatMap { Int64($0) } ?? 0
         outputTruncated = number("stdout_truncated") == 1
         errorTruncated = number("stderr_truncated") == 1
     }

@@ -283,6 +283,7 @@ public final class Runner: Sendable {
             "--cwd", attempt.command.workingDirectory ?? directory.work,
         ]
         if attempt.command.standardInput != nil { arguments += ["--stdin", directory.standardInput] }
+        if let files = configuration.openFiles { arguments += ["--open-files", String(files)] }
         arguments += attempt.limits.arguments + configuration.cgroups.arguments
         if let sandbox = attempt.sandbox { arguments += sandbox.arguments(directory, attempt.job.jobClass) }
         return try SupervisorProcess.start(
@@ -371,9 +372,14 @@ public final class Runner: Sendable {
             case .none: return AttemptOutcome()
             case .unusable(let why): return AttemptOutcome(failure: .runnerError, error: why)
             }
-        case .failure(let error):
-            let line = AttemptEnd.oneLine(error)
-            return AttemptOutcome(exitCode: 1, failure: .exitCode, error: line.isEmpty ? "the handler failed" : line)
+        case .failure(let words, let json):
+            let line = AttemptEnd.oneLine(words)
+            var outcome = AttemptOutcome(
+                exitCode: 1, failure: .exitCode, error: line.isEmpty ? "the function failed" : line)
+            outcome.result = Array(#"{"error":"#.utf8) + json + Array("}".utf8)
+            // Better the words alone than neither.
+            if outcome.result.count > resultCap { outcome.result = [] }
+            return outcome
         case .timedOut:
             return AttemptOutcome(failure: .timeout, error: "timed out after \(AttemptEnd.seconds(attempt.timeout))")
         case .cancelled: return AttemptOutcome(failure: .runnerError, error: "the attempt was told to stop")

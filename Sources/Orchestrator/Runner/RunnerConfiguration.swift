@@ -27,6 +27,8 @@ public struct RunnerConfiguration: Sendable {
     public var gpus: GPUDevices
     /// Variables of the server's environment that jobs see. Default: PATH, HOME, LANG, TMPDIR, USER.
     public var inheritedVariables: [String]
+    /// The soft limit of open files that jobs start with (RLIMIT_NOFILE). Default: the server's.
+    public var openFiles: UInt64?
 
     /// Takes what the configuration file says.
     public mutating func apply(_ settings: RunnerSettings, path: String) {
@@ -50,7 +52,8 @@ public struct RunnerConfiguration: Sendable {
         limits: [JobClass: ResourceLimits] = [:], cgroups: CgroupParents = .none,
         sandboxes: [JobClass: Sandbox] = [:], endsWithServer: Bool = false,
         handlers: Handlers = Handlers(), gpus: GPUDevices = GPUDevices([]),
-        inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"]
+        inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"],
+        openFiles: UInt64? = nil
     ) {
         self.jobsDirectory = jobsDirectory
         self.supervisorPath = supervisorPath
@@ -65,5 +68,6 @@ public struct RunnerConfiguration: Sendable {
         self.handlers = handlers
         self.gpus = gpus
         self.inheritedVariables = inheritedVariables
+        self.openFiles = openFiles
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import Synchronization
 
@@ -23,12 +24,16 @@ public final class Scheduler: Sendable {
         /// Why everything that still runs was told to stop; nil until it was.
         var stopMessage: String?
         var idleWaiters: [CheckedContinuation<Void, Never>] = []
+        var adaptive: [JobClass: AdaptiveLimit] = [:]
+        /// What the classes with an adaptive limit saw since they were last asked.
+        var seen: [JobClass: AdaptiveLimit.Observation] = [:]
         var timer: (at: Timestamp, task: Task<Void, Never>)?
     }
 
     private let ledger: Ledger
     private let runner: Runner
     private let logger: Logger
+    /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
     private let wakes: AsyncStream<Void>
@@ -36,13 +41,15 @@ public final class Scheduler: Sendable {
 
     public init(
         limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, logger: Logger,
-        now: @escaping @Sendable () -> Timestamp = Timestamp.now
+        now: @escaping @Sendable () -> Timestamp = Timestamp.steady
     ) {
         self.ledger = ledger
         self.runner = runner
         self.logger = logger
         self.now = now
-        state = Mutex(State(core: SchedulerCore(limits: limits.byClass)))
+        state = Mutex(
+            State(
+                core: SchedulerCore(limits: limits.byClass), adaptive: limits.adaptive.mapValues { AdaptiveLimit($0) }))
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -59,7 +66,11 @@ public final class Scheduler: Sendable {
             }
         }
         wake.yield()
+        let adapting = Task { [weak self] in
+            while self?.adapt(pressure: MachinePressure.now()) == true { try await Task.sleep(for: .seconds(1)) }
+        }
         for await _ in wakes { startDue() }
+        adapting.cancel()
     }
 
     /// Starts nothing more, waits up to `grace` for what runs, then stops the rest, which fails with RUNNER_ERROR and is
@@ -78,6 +89,7 @@ public final class Scheduler: Sendable {
             if isIdle { continuation.resume() }
         }
         timer.cancel()
+        await runner.close()
     }
 
     /// Each local class's limit and load, for metrics.
@@ -114,8 +126,63 @@ public final class Scheduler: Sendable {
     }
 
     private static func entry(_ job: Job) -> ClassQueue.Entry {
-        ClassQueue.Entry(
-            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: job.notBefore)
+        // What is left of its back-off now, by the steady clock from here on; no more than the longest there is, should
+        // the wall clock have been set back since.
+        let longest = job.spec.retry.maxBackoff ?? RetryPolicy.defaultMaxBackoff
+        let notBefore = job.notBefore.map {
+            Timestamp.steady().advanced(by: min(Timestamp.now().duration(to: $0), longest))
+        }
+        return ClassQueue.Entry(
+            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
+    }
+
+    // MARK: - Adapting
+
+    /// One step of every adaptive limit; false when there are none.
+    private func adapt(pressure: MachinePressure) -> Bool {
+        let isAdaptive = state.withLock { state in
+            let loads = state.core.loads
+            for (jobClass, var limit) in state.adaptive {
+                var seen = state.seen[jobClass] ?? AdaptiveLimit.Observation()
+                seen.pressure = pressure
+                seen.waiting = loads[jobClass]?.waiting ?? 0
+                seen.inFlight = max(seen.inFlight, loads[jobClass]?.inFlight ?? 0)
+                state.core.limited(jobClass, to: limit.observed(seen))
+                state.adaptive[jobClass] = limit
+            }
+            state.seen = [:]
+            return !state.adaptive.isEmpty
+        }
+        if isAdaptive { wake.yield() }
+        return isAdaptive
+    }
+
+    private func started(_ job: Job) {
+        state.withLock { state in
+            guard state.adaptive[job.jobClass] != nil else { return }
+            let inFlight = state.core.loads[job.jobClass]?.inFlight ?? 0
+            var seen = state.seen[job.jobClass] ?? AdaptiveLimit.Observation()
+            // A later attempt's wait is mostly its back-off.
+            if job.attempt == 1, let startedAt = job.startedAt {
+                seen.longestWait = max(seen.longestWait, job.submittedAt.duration(to: startedAt))
+            }
+            seen.inFlight = max(seen.inFlight, inFlight)
+            state.seen[job.jobClass] = seen
+        }
+    }
+
+    private func ended(_ job: Job, _ outcome: AttemptOutcome) {
+        let isStrained =
+            switch outcome.failure {
+            case .outOfMemory, .timeout, .lost: true
+            // The kernel's, when the whole machine is out of memory.
+            default: outcome.signal == SIGKILL
+            }
+        state.withLock { state in
+            guard state.adaptive[job.jobClass] != nil else { return }
+            state.seen[job.jobClass, default: AdaptiveLimit.Observation()].ended += 1
+            if isStrained { state.seen[job.jobClass]?.strained += 1 }
+        }
     }
 
     // MARK: - Starting
@@ -152,9 +219,11 @@ public final class Scheduler: Sendable {
             return
         }
         follow(job, start.slot)
+        started(job)
         let result = await runner.run(job, isCancelled: { [self] in isToStop(job) })
         switch result {
         case .ended(let outcome):
+            ended(job, outcome)
             ceased(start.slot, machineIsShort: false)
             await report(job, outcome)
         case .cancelled(let outcome):
@@ -212,7 +281,7 @@ public final class Scheduler: Sendable {
             state.core.ended(start.slot)
             guard let job, job.state == .queued else { return }
             var entry = Self.entry(job)
-            entry.notBefore = max(job.notBefore ?? now(), now().advanced(by: .seconds(1)))
+            entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
         if job?.state == .queued {

@@ -42,6 +42,10 @@ final class CallCounters: Sendable {
     let methods: [Method]
     /// Calls to methods that do not exist.
     let unknown = Method()
+    private let reachedCounts: [Counter] = LimitReached.allCases.map { _ in Counter() }
+
+    func reached(_ limit: LimitReached, times: UInt64 = 1) { reachedCounts[limit.rawValue].add(times) }
+    func reachedTotal(_ limit: LimitReached) -> UInt64 { reachedCounts[limit.rawValue].value }
 
     init(methods count: Int) { methods = (0..<count).map { _ in Method() } }
 }

@@ -5,11 +5,14 @@ import Protocol
 public struct Peer: Sendable, Equatable {
     /// Address and port, for logs; empty when it is not known.
     public var address: String
+    /// The same without the port, to tell peers apart by.
+    public var host: String
     /// Of the client's certificate, when TLS asked for one and it was verified.
     public var certificateSubject: String?
 
-    public init(address: String = "", certificateSubject: String? = nil) {
+    public init(address: String = "", host: String = "", certificateSubject: String? = nil) {
         self.address = address
+        self.host = host
         self.certificateSubject = certificateSubject
     }
 }

@@ -15,9 +15,25 @@ public enum ConnectionEnd: String, Sendable, CaseIterable {
     case tooManyResets = "too_many_resets"
     /// Answers to PING and SETTINGS that nobody takes.
     case flood
+    /// Of one header block.
+    case tooManyContinuations = "too_many_continuations"
+    /// In one SETTINGS frame.
+    case tooManySettings = "too_many_settings"
+    /// One more than the limit that the peer has acknowledged.
+    case tooManyStreams = "too_many_streams"
     /// The first bytes are not HTTP/2's.
     case notHTTP2 = "not_http2"
     case protocolError = "protocol_error"
+    /// The TLS handshake took too long.
+    case tlsTimeout = "tls_timeout"
+    /// What came instead of a handshake is not TLS.
+    case tlsNotTLS = "tls_not_tls"
+    /// The client's certificate is missing or not of the CA.
+    case tlsCertificate = "tls_certificate"
+    /// The client did not agree on `h2` (ALPN).
+    case tlsNoHTTP2 = "tls_no_h2"
+    /// Any other end of a handshake: no common version or cipher, or the client did not like the server's certificate.
+    case tlsFailed = "tls_failed"
 
     /// Whether a log's reader should know who it was.
     var isAbuse: Bool {

@@ -46,6 +46,9 @@ final class GRPCConnection {
     var peer = Peer()
     /// The transport is gone, and the session with it.
     private var isClosed = false
+    /// Limits that were told of already, a bit for each, and streams refused so far.
+    private var toldLimits = 0
+    private var refusedStreams: UInt64 = 0
     /// Asks the transport to drain soon; set by the transport.
     var needsFlush: (() -> Void)?
 
@@ -61,7 +64,23 @@ final class GRPCConnection {
     /// Takes what the peer sent. After an error: drain what is left to say, and close.
     func received(_ bytes: UnsafeRawBufferPointer) throws {
         guard !isClosed else { return }
+        defer { countRefusedStreams() }
         try session.feed(bytes) { process($0) }
+    }
+
+    /// A limit held; the connection goes on.
+    func reached(_ limit: LimitReached, times: UInt64 = 1) {
+        loop.calls.reached(limit, times: times)
+        guard toldLimits & (1 << limit.rawValue) == 0 else { return }
+        toldLimits |= 1 << limit.rawValue
+        loop.report(limit, of: peer)
+    }
+
+    private func countRefusedStreams() {
+        let refused = session.refusedStreams
+        guard refused != refusedStreams else { return }
+        reached(.concurrentStreams, times: refused - refusedStreams)
+        refusedStreams = refused
     }
 
     /// What is to be sent; 0 when there is nothing.
@@ -83,8 +102,16 @@ final class GRPCConnection {
     /// Calls that hold a slot.
     var openCalls: Int { slots.count - freeSlots.count }
     var openStreams: Int { isClosed ? 0 : session.openStreams }
-    /// The error code that the connection was ended with, when it was the peer's fault.
-    var blame: UInt32? { isClosed || session.blame == 0 ? nil : session.blame }
+    /// What libnghttp2, or the shim, ended the connection for.
+    var blame: ConnectionEnd? {
+        guard !isClosed, session.blame != 0 else { return nil }
+        switch session.fault {
+        case CNG_FAULT_RESETS: return .tooManyResets
+        case CNG_FAULT_STREAMS: return .tooManyStreams
+        case CNG_FAULT_SETTINGS: return .tooManySettings
+        default: return .protocolError
+        }
+    }
 
     /// The transport is gone. Every call is cancelled. Idempotent.
     func closed() {
@@ -188,6 +215,7 @@ final class GRPCConnection {
         let request = stream.pointee.request
         // First: of a block that was cut, what is missing can't be judged.
         if request.headers_too_large {
+            reached(.headerBytes)
             return refuse(
                 stream,
                 Status(
@@ -231,6 +259,7 @@ final class GRPCConnection {
             deadline = loop.recordBegan + .nanoseconds(min(timeout.nanosecondsClamped, Self.longestTimeout))
         }
         guard loop.openCalls < loop.maxOpenCalls else {
+            reached(.openCalls)
             return refuse(
                 stream,
                 Status(
@@ -240,6 +269,7 @@ final class GRPCConnection {
                 counting: loop.calls.methods[method])
         }
         guard session.unsentBytes <= limits.maxUnsentBytes else {
+            reached(.unsentBytes)
             return refuse(
                 stream,
                 Status(
@@ -300,7 +330,7 @@ final class GRPCConnection {
     /// Returns whether the half-close that follows in the record was taken with it.
     private func received(_ bytes: UnsafeRawBufferPointer, on stream: HTTP2Session.Stream, closes: Bool) -> Bool {
         if stream.pointee.slot != .max, let call = slots[Int(stream.pointee.slot)].call?.streaming {
-            if let status = call.received(bytes) { finish(Int(stream.pointee.slot), status) }
+            if let status = call.received(bytes) { refuseMessage(Int(stream.pointee.slot), status) }
             return false
         }
         session.consume(stream, bytes.count)
@@ -320,6 +350,7 @@ final class GRPCConnection {
         switch action {
         case .none:
             if bufferedBytes > limits.maxBufferedBytes {
+                reached(.bufferedBytes)
                 finish(
                     slot,
                     Status(
@@ -329,9 +360,16 @@ final class GRPCConnection {
                         after: .seconds(1)), force: true)
             }
         case .refuse(let status):
-            finish(slot, status, force: true)
+            refuseMessage(slot, status, force: true)
         }
         return false
+    }
+
+    /// Ends a call whose request can't be taken.
+    private func refuseMessage(_ slot: Int, _ status: Status, force: Bool = false) {
+        // The deframer says it of nothing but messages over the limit.
+        if status.code == .resourceExhausted { reached(.requestBytes) }
+        finish(slot, status, force: force)
     }
 
     private func halfClosed(_ stream: HTTP2Session.Stream) {

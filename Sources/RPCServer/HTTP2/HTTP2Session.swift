@@ -65,6 +65,10 @@ final class HTTP2Session {
     var unsentBytes: Int { cng_session_unsent(session) }
     /// The error code of the last GOAWAY sent.
     var blame: UInt32 { cng_session_blame(session) }
+    /// What the GOAWAY was for.
+    var fault: cng_fault { cng_session_fault(session) }
+    /// Streams refused so far because there were too many.
+    var refusedStreams: UInt64 { cng_session_refused_streams(session) }
     var openStreams: Int { Int(cng_session_open_streams(session)) }
     var hasWaitingPulls: Bool { cng_session_waiting_pulls(session) > 0 }
 

@@ -7,6 +7,9 @@ extension Peer {
     init(_ channel: any Channel) {
         let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate()
         self.init(
-            address: channel.remoteAddress?.description ?? "", certificateSubject: certificate.flatMap { $0 }?.subject)
+            address: channel.remoteAddress?.description ?? "", host: Self.host(channel),
+            certificateSubject: certificate.flatMap { $0 }?.subject)
     }
+
+    static func host(_ channel: any Channel) -> String { channel.remoteAddress?.ipAddress ?? "" }
 }

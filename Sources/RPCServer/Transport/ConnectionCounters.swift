@@ -8,13 +8,11 @@ final class ConnectionCounters: Sendable {
         var accepted: UInt64 = 0
         var open = 0
         var ends: [ConnectionEnd: UInt64] = [:]
-        var logLines = TokenBucket(burst: logBurst, perSecond: 1, at: .now())
     }
 
-    /// Whoever opens connections only to break them shall not fill the log: so many lines at once, then one a second.
-    private static let logBurst: UInt32 = 20
-
     private let state = Mutex(State())
+    /// Whoever opens connections only to break them shall not fill the log.
+    let log = PeerLog()
     private let limit: Int
 
     init(limit: Int = .max) { self.limit = limit }
@@ -31,12 +29,11 @@ final class ConnectionCounters: Sendable {
 
     func closed() { state.withLock { $0.open -= 1 } }
 
+    /// - Parameter host: the peer's address, without its port.
     /// - Returns: whether it may be logged for all to see.
-    func ended(_ end: ConnectionEnd, at now: NIODeadline = .now()) -> Bool {
-        state.withLock { state in
-            state.ends[end, default: 0] += 1
-            return end.isAbuse && state.logLines.take(1, at: now)
-        }
+    func ended(_ end: ConnectionEnd, host: String) -> Bool {
+        state.withLock { $0.ends[end, default: 0] += 1 }
+        return end.isAbuse && log.admits(host, end.rawValue)
     }
 
     var statistics: ConnectionStatistics {
@@ -54,4 +51,6 @@ public struct ConnectionStatistics: Sendable, Equatable {
     public var open: Int
     /// Those that the server ended, by why; every reason is there, at 0 if need be.
     public var ended: [ConnectionEnd: UInt64]
+    /// How often peers ran into limits that leave them their connection; every limit is there.
+    public var reached: [LimitReached: UInt64] = [:]
 }

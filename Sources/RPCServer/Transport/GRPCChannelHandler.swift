@@ -102,6 +102,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     /// A peer that takes no answers may send only so much that has to be answered.
     func read(context: ChannelHandlerContext) {
         if isStuck, inputWhileStuck > limits.maxInputWhileStuck, !isClosing {
+            if !holdsRead { connection.reached(.inputWhileStuck) }
             holdsRead = true
         } else {
             context.read()
@@ -292,9 +293,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
                         lastStream: scanner.lastStream, code: end.isAbuse ? ControlFrame.enhanceYourCalm : 0,
                         reason: end.rawValue))
             }
-        } else if let code = connection.blame {
+        } else if let end = connection.blame {
             // libnghttp2 has judged, and said so.
-            loop.report(code == ControlFrame.enhanceYourCalm ? .tooManyResets : .protocolError, of: context.channel)
+            loop.report(end, of: context.channel)
         }
         isClosing = true
         alarm?.task.cancel()
@@ -334,6 +335,7 @@ extension HTTP2Session.Failure {
         case -901: nil  // NGHTTP2_ERR_NOMEM is not the peer's doing
         case -903: .notHTTP2  // NGHTTP2_ERR_BAD_CLIENT_MAGIC
         case -904: .flood  // NGHTTP2_ERR_FLOODED
+        case -905: .tooManyContinuations  // NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
         default: .protocolError
         }
     }
@@ -343,7 +345,7 @@ extension ConnectionEnd {
     /// Whether the transport has to say GOAWAY, because libnghttp2 did not.
     fileprivate var isForTransport: Bool {
         switch self {
-        case .tooManyResets, .notHTTP2, .protocolError: false
+        case .tooManyResets, .tooManyStreams, .tooManySettings, .notHTTP2, .protocolError: false
         default: true
         }
     }

@@ -43,10 +43,16 @@ final class LoopContext {
 
     /// Counts a connection that the server ends. Abuse is logged, once for a connection and not without end.
     func report(_ end: ConnectionEnd, of channel: any Channel) {
-        let isLoud = counts.ended(end)
+        let isLoud = counts.ended(end, host: Peer.host(channel))
         logger.log(
             level: isLoud ? .notice : .debug, "connection ended by the server",
             metadata: ["reason": "\(end.rawValue)", "peer": "\(channel.remoteAddress?.description ?? "unknown")"])
+    }
+
+    /// Logs that a connection ran into a limit for the first time; its later times are counted only.
+    func report(_ limit: LimitReached, of peer: Peer) {
+        guard counts.log.admits(peer.host, limit.label) else { return }
+        logger.notice("a peer ran into a limit", metadata: ["limit": "\(limit.label)", "peer": "\(peer.address)"])
     }
 
     // MARK: Time

@@ -101,7 +101,9 @@ public final class RPCServer: Sendable {
                         let grpc = { try GRPCChannelHandler(loop: loop, router: router, limits: limits) }
                         guard let tls else { return try channel.pipeline.syncOperations.addHandler(try grpc()) }
                         try channel.pipeline.syncOperations.addHandlers(
-                            NIOSSLServerHandler(context: tls()), TLSHandshakeGate(logger: logger, next: grpc))
+                            NIOSSLServerHandler(context: tls()),
+                            TLSHandshakeGate(
+                                logger: logger, report: { loop.report($0, of: $1) }, next: grpc))
                     }
                 }
                 .bind(host: configuration.host, port: configuration.port).get()
@@ -178,7 +180,13 @@ public final class RPCServer: Sendable {
     }
 
     /// Counts of connections, and of those the server ended by why.
-    public func connectionStatistics() -> ConnectionStatistics { counts.statistics }
+    public func connectionStatistics() -> ConnectionStatistics {
+        var statistics = counts.statistics
+        for limit in LimitReached.allCases {
+            statistics.reached[limit] = loops.reduce(0) { $0 + $1.calls.reachedTotal(limit) }
+        }
+        return statistics
+    }
 
     /// Counts by method, summed over the loops; the last entry is for methods that do not exist.
     public func statistics() -> [MethodStatistics] {

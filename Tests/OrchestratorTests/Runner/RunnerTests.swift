@@ -125,6 +125,12 @@ import Testing
             ])
     }
 
+    @Test func `the limit of open files is the one that jobs are given, not the server's`() async throws {
+        let job = scratch.job(shell: "ulimit -Sn")
+        _ = try await scratch.runner(openFiles: 77).run(job)
+        #expect(try standardOutput(job) == "77\n")
+    }
+
     @Test func `the payload is in its file`() async throws {
         let job = scratch.job(#"{"command": ["sh", "-c", "cat $DSPY_PAYLOAD_PATH"], "n": 12345678901234567890}"#)
         _ = await runner.run(job)

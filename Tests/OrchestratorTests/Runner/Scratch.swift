@@ -25,10 +25,12 @@ final class Scratch: Sendable {
 
     func runner(
         grace: Duration = .milliseconds(200), outputCap: Int64 = 1 << 20,
-        environment: [String: String] = ["PATH": "/usr/bin:/bin", "HOME": "/root", "SECRET": "x"]
+        environment: [String: String] = ["PATH": "/usr/bin:/bin", "HOME": "/root", "SECRET": "x"],
+        openFiles: UInt64? = nil
     ) throws -> Runner {
         try Runner(
-            configuration: RunnerConfiguration(jobsDirectory: path + "/jobs", grace: grace, outputCap: outputCap),
+            configuration: RunnerConfiguration(
+                jobsDirectory: path + "/jobs", grace: grace, outputCap: outputCap, openFiles: openFiles),
             serverEnvironment: environment, logger: Logger(label: "test"))
     }
 

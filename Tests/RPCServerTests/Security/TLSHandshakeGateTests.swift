@@ -11,10 +11,18 @@ import Testing
         typealias InboundIn = ByteBuffer
     }
 
+    private final class Ends {
+        var all: [ConnectionEnd] = []
+    }
+
+    /// What was told of refusals.
+    private let ends = Ends()
+
     /// A connection that waits for its handshake.
     private func waiting() throws -> EmbeddedChannel {
         let gate = TLSHandshakeGate(
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), next: { Next() })
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
+            report: { [ends] end, _ in ends.all.append(end) }, next: { Next() })
         let channel = EmbeddedChannel(handler: gate)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         return channel
@@ -32,6 +40,7 @@ import Testing
         #expect(has(channel, Next.self) && !has(channel, TLSHandshakeGate.self))
         channel.embeddedEventLoop.advanceTime(by: .seconds(60))
         #expect(channel.isActive)
+        #expect(ends.all == [])
         _ = try channel.finish()
     }
 
@@ -41,6 +50,7 @@ import Testing
             TLSUserEvent.handshakeCompleted(negotiatedProtocol: negotiated))
         channel.embeddedEventLoop.run()
         #expect(!channel.isActive && !has(channel, Next.self))
+        #expect(ends.all == [.tlsNoHTTP2])
     }
 
     @Test func `a handshake that fails or takes too long ends the connection`() throws {
@@ -54,5 +64,7 @@ import Testing
         #expect(slow.isActive)
         slow.embeddedEventLoop.advanceTime(by: .seconds(1))
         #expect(!slow.isActive)
+        // The first only hung up: a probe of the port is no attack.
+        #expect(ends.all == [.tlsTimeout])
     }
 }

@@ -36,11 +36,16 @@ IDLE_CONNECTIONS = 2_000
 
 CANCELLED = 1
 
+STUCK_SECONDS = 4
+"""A minute by default."""
+
 BYTES_PER_CONNECTION = 56 << 10
 """34 KiB were measured of a debug build."""
 
 
-def test_a_preface_that_does_not_come_is_waited_for_ten_seconds(server: Server) -> None:
+def test_a_preface_that_does_not_come_is_not_waited_for_without_end(stopped_server: Server) -> None:
+    stopped_server.flags = ("--rpc-preface-timeout-seconds", "2")
+    server = stopped_server.start()
     greetings = [b"", PREFACE[:10], PREFACE, PREFACE + settings()[:5]]
     with unharmed(server), contextlib.ExitStack() as stack:
         began = time.monotonic()
@@ -50,7 +55,7 @@ def test_a_preface_that_does_not_come_is_waited_for_ten_seconds(server: Server) 
         for attacker in attackers:
             attacker.until_closed(timeout=25)
             assert attacker.go_aways == [(ENHANCE_YOUR_CALM, "first_settings_timeout")]
-        assert 8 < time.monotonic() - began < 20
+        assert time.monotonic() - began > 1.5
 
 
 def test_two_thousand_idle_connections_cost_little(server: Server) -> None:
@@ -105,11 +110,13 @@ def test_answers_that_no_window_has_room_for_stay_bounded(server: Server, client
         attacker.pump(lambda: len(attacker.streams) == len(streams), "an answer on every stream")
 
 
-@pytest.mark.timeout(300)
-def test_what_does_not_move_for_a_minute_is_ended(server: Server, client: Client) -> None:
-    """All of them at once, for each takes its minute."""
-    for number in range(300):
-        client.submit(["true"], job_id=f"job-{number}", labels={"filler": "x" * 200}, job_class="cpu_long")
+def test_what_does_not_move_is_ended(stopped_server: Server) -> None:
+    """All of them at once, for each takes its time."""
+    stopped_server.flags = ("--rpc-stuck-timeout-seconds", str(STUCK_SECONDS))
+    server = stopped_server.start()
+    with server.client() as client:
+        for number in range(300):
+            client.submit(["true"], job_id=f"job-{number}", labels={"filler": "x" * 200}, job_class="cpu_long")
     window = struct.pack(">I", 0x3FFFFFFF)
     with unharmed(server), contextlib.ExitStack() as stack:
         half_frame = stack.enter_context(Attacker(server.rpc)).send(headers(1)[:-3])
@@ -131,8 +138,8 @@ def test_what_does_not_move_for_a_minute_is_ended(server: Server, client: Client
         for attacker in waiting:
             attacker.until_closed(timeout=100)
             assert attacker.go_aways == [(ENHANCE_YOUR_CALM, "frame_timeout")]
-        assert 50 < time.monotonic() - began < 100
-        # Looked at once a minute, so after two at the latest.
+        assert time.monotonic() - began > STUCK_SECONDS - 1
+        # Looked at once in that time, so after twice as long at the latest.
         assert {stream.status for stream in half_request.until_over(1, 3, 5, timeout=100)} == {CANCELLED}
         eventually(
             lambda: f":{stuck.port}" in server.stderr.read_text(), "a line about the peer that takes nothing", 60

@@ -8,7 +8,7 @@ public struct ResourceLimits: Sendable, Equatable {
     public var processes: UInt32?
     /// Of one file that it writes.
     public var fileBytes: UInt64?
-    /// Descriptors. nil is the usual 1024, which a process may raise itself.
+    /// Descriptors.
     public var openFiles: UInt32?
 
     public init(
@@ -65,7 +65,7 @@ public struct ResourceLimits: Sendable, Equatable {
         add("--processes", processes.map { min(UInt64($0), UInt64(Int32.max)) })
         add("--cpus-milli", cpus.map { UInt64(max(1, min($0, 100_000) * 1000)) })
         add("--file-bytes", fileBytes)
-        add("--open-files", openFiles.map { min(UInt64($0), UInt64(Int32.max)) })
+        add("--most-open-files", openFiles.map { min(UInt64($0), UInt64(Int32.max)) })
         return arguments
     }
 }

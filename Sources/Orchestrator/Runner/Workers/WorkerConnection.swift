@@ -27,6 +27,8 @@ final class WorkerConnection: @unchecked Sendable {
     private let output: Int32
     private let errors: Int32
     private var received: [UInt8] = []
+    /// Of one message, both ways.
+    private(set) var mostBytes = WorkerMessage.usualMostBytes
     /// Until it closes its standard error.
     private var hasErrors = true
     /// The last of standard error.
@@ -89,6 +91,9 @@ final class WorkerConnection: @unchecked Sendable {
         }
     }
 
+    /// It then ends by itself, when it has done what it does.
+    func closeInput() { shutdown(input, Int32(SHUT_WR)) }
+
     /// What it still had to say on standard error, once it has ended.
     func drain() { pumpErrors(-1, cap: 0, kept: nil) }
 
@@ -101,7 +106,8 @@ final class WorkerConnection: @unchecked Sendable {
         var left = message[...]
         while true {
             do throws(WorkerMessage.Malformed) {
-                if let reply = try WorkerMessage.next(in: &received) {
+                if let reply = try WorkerMessage.next(in: &received, mostBytes: mostBytes) {
+                    if case .hello(let hello) = reply { mostBytes = hello.mostBytes }
                     pumpErrors(file, cap: errorFile?.cap ?? 0, kept: &kept)
                     return .reply(reply)
                 }
@@ -142,7 +148,7 @@ final class WorkerConnection: @unchecked Sendable {
             if count < 0, errno == EAGAIN { return true }
             if count <= 0 { return false }
             received += buffer[..<count]
-            if count < buffer.count || received.count > WorkerMessage.mostBytes { return true }
+            if count < buffer.count || received.count > mostBytes { return true }
         }
     }
 

@@ -1,7 +1,13 @@
 /// What a server and a worker say to each other: JSON objects, each behind its length in four bytes, big-endian
 /// (Documentation/workers.md).
 enum WorkerMessage {
-    /// Of one message, in bytes; a result has its own cap.
+    /// The one version of the protocol that this runner speaks.
+    static let version = 1.0
+
+    /// Of one message until the worker has said what it takes.
+    static let usualMostBytes = 4 << 20
+
+    /// Whatever a worker says that it takes.
     static let mostBytes = 64 << 20
 
     struct Task {
@@ -9,11 +15,21 @@ enum WorkerMessage {
         var timeout: Duration
     }
 
+    struct Hello: Equatable {
+        /// Of the process that speaks; 0 when it did not say.
+        var pid: Int32 = 0
+        /// Of one message, both ways.
+        var mostBytes = WorkerMessage.usualMostBytes
+    }
+
     enum Reply: Equatable {
-        case ready(pid: Int32)
-        /// JSON.
-        case result(id: String, [UInt8])
-        case failure(id: String, String)
+        case hello(Hello)
+        /// The task's outcome; JSON.
+        case value(id: String, attempt: UInt32, [UInt8])
+        /// What the function raised: "type: message", and the whole as JSON.
+        case error(id: String, attempt: UInt32, String, [UInt8])
+        /// The worker can do nothing: "type: message".
+        case fatal(String)
     }
 
     static func task(_ task: Task) -> [UInt8] {
@@ -49,7 +65,7 @@ enum WorkerMessage {
     }
 
     /// Takes the first whole message out of what was read; nil when there is none yet.
-    static func next(in buffer: inout [UInt8]) throws(Malformed) -> Reply? {
+    static func next(in buffer: inout [UInt8], mostBytes: Int) throws(Malformed) -> Reply? {
         guard buffer.count >= 4 else { return nil }
         let length = buffer[..<4].reduce(0) { $0 << 8 | Int($1) }
         guard length <= mostBytes else {
@@ -58,29 +74,55 @@ enum WorkerMessage {
         guard buffer.count >= 4 + length else { return nil }
         let json = Array(buffer[4..<(4 + length)])
         buffer.removeFirst(4 + length)
-        return try reply(json)
+        if let reply = try reply(json) { return reply }
+        return try next(in: &buffer, mostBytes: mostBytes)
     }
 
-    private static func reply(_ json: [UInt8]) throws(Malformed) -> Reply {
+    /// nil for a type that a later version may add.
+    private static func reply(_ json: [UInt8]) throws(Malformed) -> Reply? {
         let node: JSONNode
         do { node = try JSONNode(parsing: json) } catch {
             throw Malformed(reason: "a message that is no JSON: \(error)")
         }
-        func text(_ key: String) throws(Malformed) -> String {
-            guard case .string(let text)? = node[key]?.value else {
-                throw Malformed(reason: "a message without a text \"\(key)\"")
+        guard let type = text(node["type"]) else { throw Malformed(reason: "a message without a \"type\"") }
+        switch type {
+        case "hello":
+            guard number(node["protocol"]) == version else {
+                throw Malformed(reason: "another version of the protocol than \(Int(version))")
             }
-            return text
-        }
-        switch try text("type") {
-        case "ready":
-            guard case .number(let pid)? = node["pid"]?.value, pid > 0, pid < 1e9 else { return .ready(pid: 0) }
-            return .ready(pid: Int32(pid))
+            var hello = Hello()
+            if let pid = number(node["pid"]), pid > 0, pid < 1e9 { hello.pid = Int32(pid) }
+            if let most = number(node["max_frame_bytes"]), most >= 1024 {
+                hello.mostBytes = Int(min(most, 64 * 1_048_576))
+            }
+            return .hello(hello)
         case "result":
-            let result = node["result"].map { Array(json[$0.range]) } ?? Array("null".utf8)
-            return .result(id: try text("id"), result)
-        case "error": return .failure(id: try text("id"), try text("error"))
-        case let other: throw Malformed(reason: "a message of the unknown type \(other.asJSON)")
+            guard let id = text(node["id"]), let attempt = number(node["attempt"]).flatMap({ UInt32(exactly: $0) }),
+                case .bool(let isOK)? = node["ok"]?.value
+            else { throw Malformed(reason: "a result without \"id\", \"attempt\" and \"ok\"") }
+            if isOK {
+                return .value(
+                    id: id, attempt: attempt, node["value"].map { Array(json[$0.range]) } ?? Array("null".utf8))
+            }
+            guard let error = node["error"] else { throw Malformed(reason: "a failure without an \"error\"") }
+            return .error(id: id, attempt: attempt, words(error), Array(json[error.range]))
+        case "fatal": return .fatal(node["error"].map(words) ?? "it gave no reason")
+        default: return nil
         }
+    }
+
+    /// "type: message".
+    private static func words(_ error: JSONNode) -> String {
+        [text(error["type"]), text(error["message"])].compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: ": ")
+    }
+
+    private static func text(_ node: JSONNode?) -> String? {
+        guard case .string(let text)? = node?.value else { return nil }
+        return text
+    }
+
+    private static func number(_ node: JSONNode?) -> Double? {
+        guard case .number(let number)? = node?.value else { return nil }
+        return number
     }
 }

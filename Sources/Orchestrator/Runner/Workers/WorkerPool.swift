@@ -30,8 +30,8 @@ final class WorkerPool: Sendable {
     /// How a job's attempt ended with its worker.
     enum End: Sendable {
         case result([UInt8])
-        /// The handler's own words.
-        case failure(String)
+        /// What the function raised: in words, and whole as JSON.
+        case failure(String, [UInt8])
         case timedOut
         case cancelled
         /// The worker is gone; how, if that is known, and its last words.
@@ -108,22 +108,31 @@ final class WorkerPool: Sendable {
         case .success(let ready): worker = ready
         case .failure(let refusal): return .notReady(refusal.reason)
         }
+        let message = WorkerMessage.task(task)
+        guard message.count - 4 <= worker.connection.mostBytes else {
+            rest(worker, handler, rules)
+            return .notReady(
+                "the job's payload does not fit one message of handler \(handler.name.asJSON), which takes "
+                    + "\(worker.connection.mostBytes) bytes; put large data into a file")
+        }
         became(worker.process.descriptor)
-        let answer = await worker.connection.exchange(
-            WorkerMessage.task(task), until: deadline, errorFile: errorFile)
+        let answer = await worker.connection.exchange(message, until: deadline, errorFile: errorFile)
         let wasCancelled = isCancelled()
         ceased()
-        let id = task.job.id
+        let (id, attempt) = (task.job.id, task.job.attempt)
         switch answer {
-        case .reply(.result(id, let json)) where !wasCancelled:
-            rest(worker, handler, rules)
-            return .result(json)
-        case .reply(.failure(id, let error)) where !wasCancelled:
-            rest(worker, handler, rules)
-            return .failure(error)
         case .reply where wasCancelled:
             _ = await end(worker)
             return .cancelled
+        case .reply(.value(id, attempt, let json)):
+            rest(worker, handler, rules)
+            return .result(json)
+        case .reply(.error(id, attempt, let words, let json)):
+            rest(worker, handler, rules)
+            return .failure(words, json)
+        case .reply(.fatal(let words)):
+            _ = await end(worker)
+            return .malformed("it gave up: \(words)")
         case .reply:
             _ = await end(worker)
             return .malformed("an answer to something else than its job")
@@ -146,7 +155,9 @@ final class WorkerPool: Sendable {
             defer { state.idle = [:] }
             return state.idle.values.flatMap { $0 }
         }
-        for worker in idle { _ = await end(worker) }
+        await withDiscardingTaskGroup { group in
+            for worker in idle { group.addTask { _ = await self.end(worker, gently: true) } }
+        }
     }
 
     // MARK: - Starting
@@ -192,10 +203,10 @@ final class WorkerPool: Sendable {
         started.add(1, ordering: .relaxed)
         let deadline = ContinuousClock.now.advanced(by: rules.startTimeout)
         let answer = await worker.connection.exchange([], until: deadline, errorFile: nil)
-        if case .reply(.ready(let pid)) = answer {
+        if case .reply(.hello(let hello)) = answer {
             worker.state.withLock { state in
-                state.pid = pid
-                state.residentWhenReady = Self.resident(pid) ?? 0
+                state.pid = hello.pid
+                state.residentWhenReady = Self.resident(hello.pid) ?? 0
             }
             worker.connection.forgetErrors()
             return .success(worker)
@@ -205,7 +216,8 @@ final class WorkerPool: Sendable {
         switch answer {
         case .timedOut: why = "was not ready within \(AttemptEnd.seconds(rules.startTimeout))"
         case .malformed(let reason): why = "said, before it was ready, \(reason)"
-        case .reply: why = "did not say first that it is ready"
+        case .reply(.fatal(let words)): why = words
+        case .reply: why = "did not say hello first"
         case .ended:
             let outcome = record.flatMap { record in
                 AttemptEnd(
@@ -275,7 +287,7 @@ final class WorkerPool: Sendable {
                     "a worker is replaced",
                     metadata: ["handler": "\(handler.name)", "tasks": "\(tasks)", "growth_bytes": "\(growth)"])
             }
-            Task { _ = await end(worker) }
+            Task { _ = await end(worker, gently: true) }
             return
         }
         Task { [weak self] in
@@ -288,15 +300,31 @@ final class WorkerPool: Sendable {
                 state.idle[worker.kind]?.remove(at: index)
                 return true
             }
-            if isIdle { _ = await end(worker) }
+            if isIdle { _ = await end(worker, gently: true) }
         }
     }
 
     /// Ends it, with all it started, and says how it ended.
-    private func end(_ worker: Worker) async -> ExitRecord? {
-        _ = clinux_pidfd_send_signal(worker.process.descriptor, SIGTERM)
+    ///
+    /// - Parameter gently: leaves it the grace to end by itself.
+    private func end(_ worker: Worker, gently: Bool = false) async -> ExitRecord? {
+        await Self.end(worker, after: gently ? setting.grace : .zero, watch, starting)
+    }
+
+    private static func end(
+        _ worker: Worker, after grace: Duration, _ watch: ProcessWatch, _ queue: DispatchQueue
+    ) async -> ExitRecord? {
+        let isThere = Mutex(true)
+        worker.connection.closeInput()
+        let push = Task {
+            if grace > .zero { try await Task.sleep(for: grace) }
+            // The descriptor is closed only after this can no longer use it.
+            isThere.withLock { if $0 { _ = clinux_pidfd_send_signal(worker.process.descriptor, SIGTERM) } }
+        }
         await watch.end(of: worker.process.descriptor)
-        return await starting.run {
+        isThere.withLock { $0 = false }
+        push.cancel()
+        return await queue.run {
             _ = SupervisorProcess.reap(worker.process.pid)
             Glibc.close(worker.process.descriptor)
             worker.connection.drain()
@@ -305,6 +333,16 @@ final class WorkerPool: Sendable {
             }
             try? FileManager.default.removeItem(atPath: worker.directory)
             return record
+        }
+    }
+
+    /// Nobody has anything for them any more, and somebody must reap them.
+    deinit {
+        let idle = state.withLock { $0.idle.values.flatMap { $0 } }
+        guard !idle.isEmpty else { return }
+        let (watch, queue) = (watch, starting)
+        Task.detached {
+            for worker in idle { _ = await Self.end(worker, after: .zero, watch, queue) }
         }
     }
 

@@ -26,13 +26,15 @@ import Testing
                 if not part: sys.exit(0)
                 data += part
             return data
-        say({"type": "ready", "pid": os.getpid()})
+        say({"type": "hello", "protocol": 1, "pid": os.getpid(), "handler": "test", "max_frame_bytes": 4 << 20})
         kept = []
         while True:
             task = json.loads(read(struct.unpack(">I", read(4))[0]))
             what = task["payload"].get("do")
             print("doing", what, file=sys.stderr, flush=True)
-            if what == "fail": say({"type": "error", "id": task["id"], "error": "ValueError: bad\\nluck"}); continue
+            if what == "fail":
+                say({"type": "result", "id": task["id"], "attempt": 1, "ok": False, "error": {"type": "ValueError", "message": "bad\\nluck"}})
+                continue
             if what == "die": os.kill(os.getpid(), signal.SIGSEGV)
             if what == "leave": sys.exit(0)
             if what == "sleep":
@@ -42,7 +44,7 @@ import Testing
             if what == "grow": kept.append(bytearray(64 << 20))
             if what == "hog":
                 while True: kept.append(bytearray(1 << 20))
-            say({"type": "result", "id": task["id"], "result": {"pid": os.getpid(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "payload": len(json.dumps(task["payload"]))}})
+            say({"type": "result", "id": task["id"], "attempt": task["attempt"], "ok": True, "value": {"pid": os.getpid(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "payload": len(json.dumps(task["payload"]))}})
         """
 
     private func runner(
@@ -91,7 +93,10 @@ import Testing
         let runner = try runner()
         let first = try done(await runner.run(job()))
         let failed = await runner.run(job("fail")).outcome
-        #expect(failed == AttemptOutcome(exitCode: 1, failure: .exitCode, error: "ValueError: bad luck"))
+        #expect(failed?.error == "ValueError: bad luck")
+        #expect(failed?.failure == .exitCode && failed?.exitCode == 1)
+        let result = String(decoding: failed?.result ?? [], as: UTF8.self)
+        #expect(result == #"{"error":{"type": "ValueError", "message": "bad\nluck"}}"#)
         #expect(try done(await runner.run(job())) == first)
     }
 

@@ -7,6 +7,7 @@
 [1, 2]
 """
 
+from dspy_orchestrator.aio import AsyncClient, AsyncEventStream, AsyncJobHandle, AsyncLogStream
 from dspy_orchestrator.client import Client
 from dspy_orchestrator.errors import (
     AlreadyExists,
@@ -28,6 +29,7 @@ from dspy_orchestrator.errors import (
     Unavailable,
     Unimplemented,
 )
+from dspy_orchestrator.executor import OrchestratorExecutor
 from dspy_orchestrator.handle import JobHandle, as_completed
 from dspy_orchestrator.health import Health
 from dspy_orchestrator.logs import LogStream
@@ -50,6 +52,10 @@ from dspy_orchestrator.stream import EventStream
 
 __all__ = [
     "AlreadyExists",
+    "AsyncClient",
+    "AsyncEventStream",
+    "AsyncJobHandle",
+    "AsyncLogStream",
     "Cancelled",
     "ClassStats",
     "Client",
@@ -75,6 +81,7 @@ __all__ = [
     "Metrics",
     "NotFound",
     "OrchestratorError",
+    "OrchestratorExecutor",
     "PermissionDenied",
     "RemoteError",
     "ResourceExhausted",

@@ -1,4 +1,4 @@
-"""Streams stand still while this process is forked: gRPC can't tell what a call in another thread becomes in a child."""
+"""Streams pause while this process is forked: gRPC can't tell what a call in another thread becomes in a child."""
 
 from __future__ import annotations
 
