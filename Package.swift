@@ -87,6 +87,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            resources: [.embedInCode("Resources/status.html")],
             swiftSettings: strict),
         .executableTarget(
             name: "dspy-orchestrator",
@@ -103,7 +104,7 @@ let package = Package(
         .executableTarget(
             name: "InteropServer",
             dependencies: [
-                "RPCServer", "Protocol", "CInteropProto",
+                "RPCServer", "Protocol", "Credentials", "CInteropProto",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -50,6 +50,7 @@ typedef struct stream {
   bool deferred;     // libnghttp2 asked for data and there was none
   bool waiting;      // in the list of pulls that wait
   bool pull_ended;
+  bool cut;          // its trailers are submitted, whatever its data source still has
   bool half_closed;  // END_STREAM has come
   bool answered;     // END_STREAM is sent
 } stream;
@@ -308,6 +309,7 @@ static int on_header(nghttp2_session *inner, const nghttp2_frame *frame, nghttp2
     case 7:
       if (IS(name_text, ":method")) {
         request->is_post = IS(value_text, "POST");
+        request->is_head = IS(value_text, "HEAD");
         return 0;
       }
       if (IS(name_text, ":scheme")) return 0;
@@ -459,6 +461,7 @@ static ssize_t read_source(nghttp2_session *inner, int32_t id, uint8_t *buffer, 
                            nghttp2_data_source *source, void *user_data) {
   cng_session *session = user_data;
   stream *stream = source->ptr;
+  if (stream->cut) return NGHTTP2_ERR_DEFERRED;
   size_t filled = stream->output_end - stream->output_start;
   if (filled > length) filled = length;
   if (filled > 0) {
@@ -617,10 +620,15 @@ int cng_session_feed(cng_session *session, const uint8_t *bytes, size_t length) 
   if (taken < 0) return (int)taken;
   if (session->out_of_memory) return NGHTTP2_ERR_NOMEM;
   if (session->abused && !session->terminated) {
-    session->terminated = true;
-    return nghttp2_session_terminate_session(session->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    return cng_session_terminate(session, NGHTTP2_ENHANCE_YOUR_CALM);
   }
   return 0;
+}
+
+int cng_session_terminate(cng_session *session, uint32_t code) {
+  if (session->terminated) return 0;
+  session->terminated = true;
+  return nghttp2_session_terminate_session(session->session, code);
 }
 
 const cng_event *cng_session_events(const cng_session *session, size_t *count) {
@@ -801,6 +809,19 @@ int cng_stream_finish(cng_session *session, cng_stream *public, uint32_t status,
   return nghttp2_submit_response(session->session, public->id, headers, count, NULL);
 }
 
+int cng_stream_cut(cng_session *session, cng_stream *public, uint32_t status, cng_bytes message, cng_bytes details) {
+  stream *stream = private_of(public);
+  if (stream->finished || !stream->started) {
+    return cng_stream_finish(session, public, status, message, details);
+  }
+  cng_stream_set_status(public, status, message, details);
+  stream->finished = stream->pull_ended = stream->cut = true;
+  list_remove(session, stream);
+  nghttp2_nv trailers[most_fields + status_fields];
+  size_t count = status_headers(stream, trailers);
+  return nghttp2_submit_trailer(session->session, public->id, trailers, count);
+}
+
 int cng_stream_set_initial(cng_stream *public, const cng_header *fields, size_t count) {
   return set_fields(&private_of(public)->initial, fields, count);
 }
@@ -845,6 +866,8 @@ int cng_stream_reject(cng_session *session, cng_stream *public, const char statu
       {(uint8_t *)":status", (uint8_t *)status, sizeof(":status") - 1, 3, NGHTTP2_NV_FLAG_NO_COPY_NAME},
       NV("content-type", "text/plain; charset=utf-8"),
   };
+  // The answer to HEAD has no content (RFC 9110 §9.3.2).
+  if (public->request.is_head) return nghttp2_submit_response(session->session, public->id, headers, 2, NULL);
   nghttp2_data_provider provider = {.source.ptr = stream, .read_callback = read_body};
   return nghttp2_submit_response(session->session, public->id, headers, 2, &provider);
 }

@@ -17,6 +17,8 @@ public struct GatewayAccess: Sendable {
         let isRead = method == .get || method == .head
         switch path {
         case "/health", "/livez", "/readyz": return isRead && opensProbes ? nil : .read
+        // The status page is the same for everybody, and asks for what it shows with its reader's token.
+        case "/": return isRead ? nil : .submit
         case "/metrics": return isRead && opensMetrics ? nil : .read
         default: return isRead ? .read : .submit
         }

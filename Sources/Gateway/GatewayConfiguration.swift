@@ -16,6 +16,12 @@ public struct GatewayConfiguration: Sendable {
     public var maxBodyBytes = (1 << 20) + (64 << 10)
     /// For a whole body to arrive. Default 30 s.
     public var bodyTimeout: Duration = .seconds(30)
+    /// Responses that stream events or output, at once; further ones are refused with 503. Default 256.
+    public var maxStreams = 256
+    /// A stream with nothing to send sends a comment this often. Default 15 s.
+    public var heartbeat: Duration = .seconds(15)
+    /// For one piece of a streamed response to be taken; then the connection is closed. Default 60 s.
+    public var writeTimeout: Duration = .seconds(60)
     /// For requests in flight when the server stops. Default 5 s.
     public var shutdownGrace: Duration = .seconds(5)
     /// What connections are encrypted with; asked for each new one. Default: plain text.

@@ -17,6 +17,11 @@ public struct GatewayDependencies: Sendable {
     public var job: @Sendable (_ id: String) async throws -> Job
     public var list: @Sendable (JobQuery) async throws -> JobPage
     public var queueCounts: @Sendable () async throws -> QueueCounts
+    /// A place in the event log.
+    public var follow: @Sendable (EventRequest, EventFollower.Encoding) async throws -> EventFollower
+    public var logs: JobLogs
+    /// The numbers of `/v1/overview`.
+    public var overview: @Sendable () -> Overview
 
     public init(
         version: String, uptime: @escaping @Sendable () -> Duration, registry: MetricsRegistry,
@@ -25,7 +30,9 @@ public struct GatewayDependencies: Sendable {
         submit: @escaping @Sendable (JobSpec) async throws -> Submission,
         job: @escaping @Sendable (_ id: String) async throws -> Job,
         list: @escaping @Sendable (JobQuery) async throws -> JobPage,
-        queueCounts: @escaping @Sendable () async throws -> QueueCounts
+        queueCounts: @escaping @Sendable () async throws -> QueueCounts,
+        follow: @escaping @Sendable (EventRequest, EventFollower.Encoding) async throws -> EventFollower,
+        logs: JobLogs, overview: @escaping @Sendable () -> Overview
     ) {
         self.version = version
         self.uptime = uptime
@@ -37,6 +44,9 @@ public struct GatewayDependencies: Sendable {
         self.job = job
         self.list = list
         self.queueCounts = queueCounts
+        self.follow = follow
+        self.logs = logs
+        self.overview = overview
     }
 }
 

@@ -5,6 +5,14 @@ import Hummingbird
 struct GatewayRoutes: Sendable {
     let configuration: GatewayConfiguration
     let dependencies: GatewayDependencies
+    let streamPlaces: StreamPlaces
+    let serverSentEvents = ServerSentEvents()
+
+    init(configuration: GatewayConfiguration, dependencies: GatewayDependencies) {
+        self.configuration = configuration
+        self.dependencies = dependencies
+        streamPlaces = StreamPlaces(limit: configuration.maxStreams, registry: dependencies.registry)
+    }
 
     /// The whole table.
     var table: [GatewayRoute] {
@@ -18,6 +26,10 @@ struct GatewayRoutes: Sendable {
             GatewayRoute(.get, "/slurm/status/{id}", slurmStatus),
             GatewayRoute(.get, "/v1/jobs", jobs),
             GatewayRoute(.get, "/v1/jobs/{id}", job),
+            GatewayRoute(.get, "/v1/jobs/{id}/logs", logs),
+            GatewayRoute(.get, "/v1/events", events),
+            GatewayRoute(.get, "/v1/overview", overview),
+            GatewayRoute(.get, "/", statusPage),
         ]
     }
 

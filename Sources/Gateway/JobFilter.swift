@@ -1,7 +1,7 @@
 import Orchestrator
 
 /// The query string of `GET /v1/jobs`: `state`, `class` and `label=key=value` may come several times, the first two also
-/// with commas; then `page_size` and `page_token`.
+/// with commas; then `submitted_after` and `submitted_before` (RFC 3339), `page_size` and `page_token`.
 enum JobFilter {
     static func query(_ parameters: some Sequence<(key: Substring, value: Substring)>) throws(OrchestratorError)
         -> JobQuery
@@ -12,14 +12,14 @@ enum JobFilter {
             case "state":
                 for word in value.split(separator: ",") {
                     guard let state = JobState.allCases.first(where: { $0.word == word }) else {
-                        throw unknown("state", word, JobState.allCases.map(\.word))
+                        throw .unknownWord("state", word, JobState.allCases.map(\.word))
                     }
                     query.states.insert(state)
                 }
             case "class":
                 for word in value.split(separator: ",") {
                     guard let jobClass = JobClass(word: word) else {
-                        throw unknown("class", word, JobClass.allCases.map(\.word))
+                        throw .unknownWord("class", word, JobClass.allCases.map(\.word))
                     }
                     query.classes.insert(jobClass)
                 }
@@ -38,15 +38,24 @@ enum JobFilter {
                 }
                 query.limit = size
             case "page_token": query.pageToken = String(value)
+            case "submitted_after": query.submittedAfter = try moment(key, value)
+            case "submitted_before": query.submittedBefore = try moment(key, value)
             default:
-                throw unknown("parameter", key, ["state", "class", "label", "page_size", "page_token"])
+                throw .unknownWord(
+                    "parameter", key,
+                    ["state", "class", "label", "submitted_after", "submitted_before", "page_size", "page_token"])
             }
         }
         return query
     }
 
-    private static func unknown(_ what: String, _ word: Substring, _ words: [String]) -> OrchestratorError {
-        .invalidArgument(
-            what, "\(what) \(String(word).debugDescription) is not known; use one of \(words.joined(separator: ", "))")
+    private static func moment(_ key: Substring, _ value: Substring) throws(OrchestratorError) -> Timestamp {
+        // A plus in a query is a space to many; no moment has one.
+        guard let moment = Timestamp(rfc3339: String(value).replacing(" ", with: "+")) else {
+            throw .invalidArgument(
+                String(key),
+                "\(key) \(String(value).debugDescription) is not a moment; write it as 2026-01-31T12:00:00Z (RFC 3339)")
+        }
+        return moment
     }
 }

@@ -31,7 +31,7 @@ extension GatewayRoutes {
             .notFound, "no Slurm job of task \(id(context).debugDescription) is known: this server has no Slurm bridge")
     }
 
-    private func id(_ context: GatewayContext) -> String {
+    func id(_ context: GatewayContext) -> String {
         let raw = context.parameters.get("id") ?? ""
         return raw.removingPercentEncoding ?? raw
     }

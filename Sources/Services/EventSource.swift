@@ -2,11 +2,10 @@ import Logging
 import Orchestrator
 import Protocol
 import RPCServer
-import Synchronization
 
 /// A StreamEvents call: a cursor in the event log, pulled by the connection.
 ///
-/// @unchecked: the reader and the flags are touched on the connection's event loop only, once the handler has returned
+/// @unchecked: everything but `fetched` is touched on the connection's event loop only, once the handler has returned
 /// the source; a page fetched elsewhere comes back through `fetched`.
 final class EventSource: PullSource, @unchecked Sendable {
     /// One page of history: enough to fill the socket, little enough to have a thousand of them.
@@ -16,9 +15,8 @@ final class EventSource: PullSource, @unchecked Sendable {
     private let log: EventLog
     private let logger: Logger
     private let onClose: @Sendable () -> Void
-    private var wake: (@Sendable () -> Void)?
     private var fetch: Task<Void, Never>?
-    private let fetched = Mutex<Result<EventPage, any Error>?>(nil)
+    private let fetched = Fetched<EventPage>()
 
     init(reader: sending EventReader, log: EventLog, logger: Logger, onClose: @escaping @Sendable () -> Void) {
         self.reader = reader
@@ -27,11 +25,11 @@ final class EventSource: PullSource, @unchecked Sendable {
         self.onClose = onClose
     }
 
-    func attach(wake: @escaping @Sendable () -> Void) { self.wake = wake }
+    func attach(wake: @escaping @Sendable () -> Void) { fetched.attach(wake) }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) -> PullOutcome {
         if fetch != nil {
-            guard let result = fetched.withLock({ $0.take() }) else { return .pending }
+            guard let result = fetched.take() else { return .pending }
             fetch = nil
             switch result {
             case .success(let page): reader.supply(page)
@@ -51,16 +49,8 @@ final class EventSource: PullSource, @unchecked Sendable {
     /// The cursor has fallen off the ring, or starts before it: the next page comes from the disk.
     private func fetchHistory() {
         let (after, filter) = (reader.cursor, reader.pageFilter)
-        fetch = Task { [log, weak self] in
-            let result: Result<EventPage, any Error>
-            do {
-                result = .success(try await log.page(after: after, filter: filter, maxBytes: Self.pageBytes))
-            } catch {
-                result = .failure(error)
-            }
-            guard let self else { return }
-            fetched.withLock { $0 = result }
-            wake?()
+        fetch = Task { [log, fetched] in
+            await fetched.put { try await log.page(after: after, filter: filter, maxBytes: Self.pageBytes) }
         }
     }
 
@@ -72,14 +62,15 @@ final class EventSource: PullSource, @unchecked Sendable {
 
     func close() {
         fetch?.cancel()
-        wake = nil
+        fetched.detach()
         onClose()
     }
 
     func statusAtShutdown() -> Status {
         Status(
             .unavailable,
-            "the server is shutting down; call StreamEvents again with after_sequence set to the last sequence received"
+            "the server is going away, or this connection is too old; call StreamEvents again with after_sequence set to "
+                + "the last sequence received"
         ).because("SERVER_STOPPING")
     }
 }

@@ -14,24 +14,20 @@ extension JobSpec {
             throw .invalidArgument(
                 "\(prefix)job_class", "\(prefix)job_class: \(classNumber) is not a JobClass; send 1 to 4")
         }
-        guard request.dependsOn.isEmpty else {
-            throw .unsupported("\(prefix)depends_on", "submit the job once its parents have succeeded")
-        }
-        if let resources = request.resources, resources != Wire.Resources() {
-            throw .unsupported("\(prefix)resources", "leave it out; no limits are enforced per job")
-        }
+        let resources = Resources(request.resources ?? .init())
         self.init(
             id: request.jobID, jobClass: jobClass,
             payload: request.payload.isEmpty ? Array("{}".utf8) : request.payload,
             priority: request.priority, labels: request.labels,
-            timeout: try Self.timeout(request.timeout, field: "\(prefix)timeout"),
+            timeout: try Self.limit(request.timeout, field: "\(prefix)timeout"),
+            deadline: try Self.limit(request.deadline, field: "\(prefix)deadline"),
             retry: try request.retry.map { retry throws(OrchestratorError) in try RetryPolicy(retry, field: prefix) }
                 ?? .none,
-            source: .rpc, traceParent: traceParent)
+            dependsOn: request.dependsOn, resources: resources, source: .rpc, traceParent: traceParent)
     }
 
-    /// Absent and 0 are the class's default.
-    private static func timeout(
+    /// Absent and 0 are the default: the class's timeout, no deadline.
+    private static func limit(
         _ duration: Wire.Duration?, field: String
     ) throws(OrchestratorError) -> Swift.Duration? {
         guard let duration, duration != Wire.Duration() else { return nil }
@@ -49,6 +45,14 @@ extension JobSpec {
     }
 }
 
+extension Resources {
+    init(_ resources: Wire.Resources) {
+        self.init(
+            cpus: resources.cpus, memoryBytes: resources.memoryBytes, gpus: resources.gpus,
+            processes: resources.processes)
+    }
+}
+
 extension RetryPolicy {
     init(_ retry: Wire.RetryPolicy, field prefix: String) throws(OrchestratorError) {
         self.init(
@@ -63,13 +67,6 @@ extension RetryPolicy {
     }
 }
 
-extension OrchestratorError {
-    fileprivate static func unsupported(_ field: String, _ remedy: String) -> OrchestratorError {
-        OrchestratorError(.unimplemented, "\(field): not supported by this version of the server; \(remedy)")
-            .because(.fieldNotSupported, ["field": field])
-    }
-}
-
 extension Wire.Job {
     public init(_ job: Orchestrator.Job) {
         self.init(
@@ -78,7 +75,7 @@ extension Wire.Job {
             finishedAt: job.finishedAt.map { .init($0) }, exitCode: job.exitCode, signal: job.signal,
             failureReason: .init(rawValue: job.failureReason?.rawValue ?? 0), error: job.error, result: job.result,
             slurmJobID: job.slurmJobID, payload: job.spec.payload, labels: job.spec.labels, priority: job.spec.priority,
-            lastSequence: job.lastSequence)
+            lastSequence: job.lastSequence, dependsOn: job.spec.dependsOn, deadline: job.deadline.map { .init($0) })
     }
 }
 

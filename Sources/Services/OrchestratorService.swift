@@ -13,6 +13,7 @@ public struct OrchestratorService: Sendable {
     public static let mostJobIDs = 1_000
 
     private let ledger: Ledger
+    private let logs: JobLogs
     private let metrics: OrchestratorMetrics
     private let version: String
     private let logger: Logger
@@ -21,10 +22,11 @@ public struct OrchestratorService: Sendable {
     private let startedAt = ContinuousClock.now
 
     public init(
-        ledger: Ledger, metrics: OrchestratorMetrics, version: String, logger: Logger,
+        ledger: Ledger, logs: JobLogs, metrics: OrchestratorMetrics, version: String, logger: Logger,
         admit: @escaping @Sendable (JobSpec) throws -> Void
     ) {
         self.ledger = ledger
+        self.logs = logs
         self.metrics = metrics
         self.version = version
         self.logger = logger
@@ -52,6 +54,9 @@ public struct OrchestratorService: Sendable {
                 try await Status.mapping { try await cancel(request) }
             },
             .serverStream("/\(Self.name)/StreamEvents") { (request: Wire.StreamEventsRequest, _) in
+                try await Status.mapping { try await stream(request) }
+            },
+            .serverStream("/\(Self.name)/StreamLogs") { (request: Wire.StreamLogsRequest, _) in
                 try await Status.mapping { try await stream(request) }
             },
             .unary("/\(Self.name)/GetMetrics") { (_: Wire.GetMetricsRequest, _) in snapshot() },
@@ -192,6 +197,25 @@ public struct OrchestratorService: Sendable {
         return EventSource(reader: reader, log: ledger.events, logger: logger) { [metrics] in
             metrics.streamSubscribers.add(-1)
         }
+    }
+
+    // MARK: Output
+
+    private func stream(_ request: Wire.StreamLogsRequest) async throws -> any PullSource {
+        let stream: Orchestrator.LogStream? =
+            switch request.stream {
+            case .unspecified: nil
+            case .stdout: .stdout
+            case .stderr: .stderr
+            default:
+                throw OrchestratorError.invalidArgument(
+                    "stream", "stream: \(request.stream.rawValue) is not a LogStream; send 0 for both, 1 or 2")
+            }
+        let cursor = try await logs.open(
+            LogRequest(
+                jobID: try Self.required(request.jobID), stream: stream, offset: request.offset,
+                follows: request.follow, attempt: request.attempt))
+        return LogSource(cursor: cursor, logger: logger)
     }
 
     // MARK: Metrics

@@ -34,9 +34,12 @@ bool limits_apply(const struct limits *limits, bool counts_processes) {
         const rlim_t most = (rlim_t)limits->file_bytes;
         if (!lower(RLIMIT_FSIZE, most, most)) return false;
     }
-    if (limits->open_files == 0) return true;
-    const rlim_t most = (rlim_t)limits->open_files;
-    return lower(RLIMIT_NOFILE, most, most);
+    if (limits->open_files == 0 && limits->most_open_files == 0) return true;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return false;
+    if (limits->open_files > 0) files.rlim_cur = (rlim_t)limits->open_files;
+    if (limits->most_open_files > 0) files.rlim_max = (rlim_t)limits->most_open_files;
+    return lower(RLIMIT_NOFILE, files.rlim_cur, files.rlim_max);
 }
 
 bool limits_pin(const struct limits *limits, unsigned seed) {

@@ -11,7 +11,9 @@ struct limits {
     int64_t processes;
     int64_t cpus_milli;  // Thousandths of a processor.
     int64_t file_bytes;  // Of one file that it writes.
+    // The soft limit to start with: the server may have raised its own for connections. 0 is the supervisor's.
     int64_t open_files;
+    int64_t most_open_files;  // The hard limit, and hence the soft one's.
 };
 
 // The limits that the kernel holds for a process and what it forks (setrlimit(2)); called in the command's own process

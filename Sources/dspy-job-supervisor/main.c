@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,16 +90,6 @@ static bool is_over(const struct limits *limits, const struct cgroup *group, str
         record->refused_forks = usage.processes > limits->processes;
     }
     return record->out_of_memory || record->refused_forks;
-}
-
-// The server may have raised its soft limit for connections; the command gets what the server itself was started with.
-// Where that can't be, it keeps the higher one.
-static void restore_open_files(const struct options *options) {
-    struct rlimit limit;
-    if (options->open_files <= 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    if ((rlim_t)options->open_files > limit.rlim_max) return;
-    limit.rlim_cur = (rlim_t)options->open_files;
-    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // Watches the command until it has ended, and leaves it unreaped: as long as it is a zombie, its group's number is its
@@ -246,7 +235,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "dspy-job-supervisor: can't enter \"%s\": %s\n", options.dir, strerror(errno));
         return EXIT_DIRECTORY;
     }
-    restore_open_files(&options);
     if (!take_lock(&options)) return errno == EWOULDBLOCK ? EXIT_LOCKED : EXIT_DIRECTORY;
     const int signals = signalfd(-1, &read_here, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return EXIT_DIRECTORY;

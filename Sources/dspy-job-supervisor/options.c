@@ -28,8 +28,9 @@ static void usage(FILE *to) {
           "  --processes N     of the command and its descendants\n"
           "  --cpus-milli N    thousandths of a processor\n"
           "  --file-bytes N    of one file that is written (RLIMIT_FSIZE)\n"
+          "  --open-files N    of one process, its soft limit at first (default: the supervisor's own)\n"
           "  --most-open-files N\n"
-          "                    of one process (RLIMIT_NOFILE)\n"
+          "                    of one process, at any time (RLIMIT_NOFILE, soft and hard)\n"
           "  --cgroup2 DIR     a cgroup v2 directory to make the attempt's group in\n"
           "  --cgroup1-memory DIR, --cgroup1-pids DIR, --cgroup1-cpu DIR\n"
           "                    the same with version 1's controllers. Without a group, memory and processes\n"
@@ -40,7 +41,6 @@ static void usage(FILE *to) {
           "  --writable PATH   may be written below it; may be given often\n"
           "  --network         sockets are allowed in the sandbox\n"
           "  --check-sandbox   says whether this kernel can do all that; exit status 0 when it can\n"
-          "  --open-files N    the command's soft limit of open files (default: the supervisor's own)\n"
           "  --help            this text\n"
           "\n"
           "DIR/exit holds one key=value a line, the last being end=1. Exit status: 0 when the record was\n"
@@ -124,7 +124,7 @@ enum parsed options_parse(int argc, char **argv, struct options *options) {
         } else if (strcmp(name, "--stderr-cap") == 0) {
             valid = number(name, value, INT64_MAX, &options->stderr_cap);
         } else if (strcmp(name, "--open-files") == 0) {
-            valid = number(name, value, INT64_MAX, &options->open_files);
+            valid = number(name, value, INT_MAX, &options->limits.open_files);
         } else if (strcmp(name, "--lifeline-fd") == 0) {
             valid = number(name, value, INT_MAX, &parsed);
             options->lifeline_fd = (int)parsed;
@@ -140,7 +140,7 @@ enum parsed options_parse(int argc, char **argv, struct options *options) {
         } else if (strcmp(name, "--file-bytes") == 0) {
             valid = number(name, value, INT64_MAX, &options->limits.file_bytes);
         } else if (strcmp(name, "--most-open-files") == 0) {
-            valid = number(name, value, INT_MAX, &options->limits.open_files);
+            valid = number(name, value, INT_MAX, &options->limits.most_open_files);
         } else if (strcmp(name, "--cgroup2") == 0) {
             options->cgroups.unified = value;
         } else if (strcmp(name, "--cgroup1-memory") == 0) {

@@ -20,7 +20,6 @@ struct options {
     int64_t grace_ms;
     int64_t stdout_cap;
     int64_t stderr_cap;
-    int64_t open_files;    // 0: the supervisor's own soft limit.
     struct limits limits;
     struct cgroup_parents cgroups;
     struct sandbox sandbox;

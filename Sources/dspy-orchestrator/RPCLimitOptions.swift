@@ -80,8 +80,8 @@ struct RPCLimitOptions: ParsableArguments {
 }
 
 extension ServerLimits {
-    /// The most of a message: both ends hold it whole.
-    private static let largestMessage = 256 << 20
+    /// What is left of the memory that one message may take once it is unpacked.
+    private static let largestMessage = 32 << 20
     private static let longest: Double = 365 * 86_400
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
@@ -116,8 +116,6 @@ extension ServerLimits {
             try count("max-streams", options.rpcMaxStreams, 1...1_000_000, Int(maxConcurrentStreams)))
         maxRequestBytes = try count(
             "max-message-bytes", options.rpcMaxMessageBytes, 1_024...Self.largestMessage, maxRequestBytes)
-        // One connection may always send two of the largest at once.
-        maxBufferedBytes = max(maxBufferedBytes, 2 * maxRequestBytes)
         maxHeaderBytes = UInt32(
             try count("max-header-bytes", options.rpcMaxHeaderBytes, 1_024...(1 << 20), Int(maxHeaderBytes)))
         lifetime.idleTimeout = try optional(

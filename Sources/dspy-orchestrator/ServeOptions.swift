@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Orchestrator
 import RPCServer
+import Services
 
 /// The flags of `serve`. Each has an environment variable; the flag beats it.
 struct ServeOptions: ParsableArguments {
@@ -115,6 +116,18 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
+            "false asks callers of gRPC's health service for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_HEALTH; default: true)"
+    )
+    var openHealth: String?
+
+    @Option(
+        help:
+            "false asks callers of gRPC's reflection for the role read, when callers are known. (env: ORCHESTRATOR_OPEN_REFLECTION; default: true)"
+    )
+    var openReflection: String?
+
+    @Option(
+        help:
             "true allows to listen beyond loopback without encryption and tokens, where anybody who reaches the port can run commands here. (env: ORCHESTRATOR_INSECURE; default: false)"
     )
     var insecure: String?
@@ -153,6 +166,7 @@ struct ServeConfiguration {
     var tokens: CredentialFile?
     var opensProbes: Bool
     var opensMetrics: Bool
+    var methodRoles: MethodRoles
     var rpcLimits: ServerLimits
     var rpcPolicy: CallPolicy
     /// nil is as many as the process is allowed.
@@ -242,6 +256,12 @@ struct ServeConfiguration {
         opensMetrics = try setting(
             "open-metrics", "ORCHESTRATOR_OPEN_METRICS", options.openMetrics, "true or false", http.isLoopback,
             Parse.boolean)
+        methodRoles = MethodRoles(
+            opensHealth: try setting(
+                "open-health", "ORCHESTRATOR_OPEN_HEALTH", options.openHealth, "true or false", true, Parse.boolean),
+            opensReflection: try setting(
+                "open-reflection", "ORCHESTRATOR_OPEN_REFLECTION", options.openReflection, "true or false", true,
+                Parse.boolean))
         rpcLimits = try ServerLimits(options.rpcLimits, environment: environment)
         rpcPolicy = try CallPolicy(options.rpcLimits, environment: environment)
         maxOpenFiles = try setting(

@@ -47,9 +47,13 @@ struct Server {
             logger: logger, admit: { spec throws(OrchestratorError) in try runner.validate(spec) })
         try fileQueue.prepare(setting: "--queue-dir")
 
+        let logs = JobLogs(ledger: ledger) { try runner.directory(jobID: $0, attempt: $1) }
+
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
         metrics.follow(scheduler)
+        let activity = RecentActivity()
+        activity.follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
         let sink = SinkRunner(
             sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
@@ -57,7 +61,7 @@ struct Server {
 
         let admission = Admission { spec throws(OrchestratorError) in try runner.validate(spec) }
         let service = OrchestratorService(
-            ledger: ledger, metrics: metrics, version: Version.current, logger: logger,
+            ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             admit: { try admission.admit($0) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
@@ -69,6 +73,13 @@ struct Server {
         _ = ledger.events.addWaker { rpc.wakeStreams() }
 
         metrics.registry.collector { credentials.metrics() }
+        metrics.registry.collector {
+            [
+                MetricFamily(
+                    name: "orchestrator_log_followers", help: "Readers that follow a job's output now.", kind: .gauge,
+                    value: Double(logs.followers))
+            ]
+        }
 
         let gateway = GatewayServer(
             configuration: gatewayConfiguration(credentials),
@@ -83,7 +94,13 @@ struct Server {
                     return try await ledger.submit(spec)
                 },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
-                queueCounts: { fileQueue.counts }),
+                queueCounts: { fileQueue.counts },
+                follow: { try await ledger.follow($0, encoding: $1) }, logs: logs,
+                overview: {
+                    Overview(
+                        lastSequence: ledger.events.lastSequence, totals: ledger.totals,
+                        classes: metrics.classStats(), activity: activity.recent(at: .now()))
+                }),
             logger: logger
         ) { host, port in
             let http = ListenAddress(host: host, port: port).text
@@ -114,7 +131,7 @@ struct Server {
         if let authenticator = credentials.authenticator {
             rpc.policy.interceptors.append(
                 AuthenticationInterceptor(
-                    authenticator: authenticator, role: MethodRoles.role(for:), logger: logger))
+                    authenticator: authenticator, role: configuration.methodRoles.role(for:), logger: logger))
         }
         do {
             return try await RPCServer.start(rpc, methods: methods, logger: logger)
@@ -131,9 +148,6 @@ struct Server {
             jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles)
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
         runner.apply(configuration.runner, path: path)
-        if !configuration.runner.limits.isEmpty {
-            logger.info("limits of jobs are held by \(runner.cgroups.summary)")
-        }
         return runner
     }
 

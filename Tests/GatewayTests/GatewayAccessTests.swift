@@ -21,7 +21,9 @@ import Testing
             (.post, "/livez", .read), (.get, "/livez/", .read), (.get, "//livez", .read), (.get, "/LIVEZ", .read),
             (.get, "/queue/status", .read), (.post, "/queue/submit", .submit), (.get, "/v1/jobs", .read),
             (.head, "/v1/jobs/a", .read), (.get, "/slurm/status/a", .read), (.get, "/unknown", .read),
-            (.delete, "/v1/jobs/a", .submit),
+            (.delete, "/v1/jobs/a", .submit), (.get, "/v1/events", .read), (.get, "/v1/jobs/a/logs", .read),
+            (.get, "/v1/overview", .read), (.get, "/", nil), (.head, "/", nil), (.post, "/", .submit),
+            (.get, "//", .read),
         ] as [(HTTPRequest.Method, String, Role?)])
     func `what is not open needs a role`(method: HTTPRequest.Method, path: String, role: Role?) throws {
         #expect(try Self.access().role(method, path) == role)

@@ -18,7 +18,9 @@ final class GatewayFixture: Sendable {
 
     let ledger: Ledger
     let registry: MetricsRegistry
+    let logs: JobLogs
     private let metrics: OrchestratorMetrics
+    private let activity = RecentActivity()
     private let directory: String
     private let state = Mutex(State())
 
@@ -30,6 +32,10 @@ final class GatewayFixture: Sendable {
         registry = MetricsRegistry()
         metrics = OrchestratorMetrics(registry: registry)
         metrics.follow(ledger)
+        activity.follow(ledger)
+        logs = JobLogs(ledger: ledger) { [directory] in
+            try AttemptDirectory(jobsDirectory: directory + "/jobs", jobID: $0, attempt: $1)
+        }
     }
 
     deinit { try? FileManager.default.removeItem(atPath: directory) }
@@ -47,7 +53,13 @@ final class GatewayFixture: Sendable {
                 return try await self.ledger.submit(spec)
             },
             job: { try await self.ledger.job($0) }, list: { try await self.ledger.list($0) },
-            queueCounts: { QueueCounts(totals: self.ledger.totals, pendingFiles: 0, refusedFiles: 0) })
+            queueCounts: { QueueCounts(totals: self.ledger.totals, pendingFiles: 0, refusedFiles: 0) },
+            follow: { try await self.ledger.follow($0, encoding: $1) }, logs: logs,
+            overview: {
+                Overview(
+                    lastSequence: self.ledger.events.lastSequence, totals: self.ledger.totals,
+                    classes: self.metrics.classStats(), activity: self.activity.recent(at: .now()))
+            })
     }
 
     func server(

@@ -131,6 +131,57 @@ import Testing
         }
         #expect(clock.now - start < .seconds(20))
     }
+
+    @Test func `a quiet stream of events says so now and then, and is not taken for an idle connection`() async throws {
+        try await serving({ configuration in
+            configuration.heartbeat = .milliseconds(50)
+            configuration.idleTimeout = .milliseconds(100)
+        }) { port, fixture in
+            let connection = try RawConnection(port: port)
+            connection.write(request("GET /v1/events"))
+            let beat = ": nothing new\n\n"
+            let quiet = await connection.read(until: String(repeating: "f\r\n\(beat)\r\n", count: 10))
+            #expect(quiet?.contains("retry: 1000") == true)
+            _ = try await fixture.ledger.submit(JobSpec(id: "a"))
+            #expect(await connection.read(until: #""job_id":"a""#)?.contains("id: 1\n") == true)
+        }
+    }
+
+    @Test func `streams over the limit are refused, and one that ends makes room`() async throws {
+        try await serving({ $0.maxStreams = 1 }) { port, fixture in
+            _ = try await fixture.ledger.submit(JobSpec(id: "a"))
+            let first = try RawConnection(port: port)
+            first.write(request("GET /v1/events?job_id=a&end_when_done=1"))
+            _ = await first.read(until: "id: 1\n")
+            let second = try RawConnection(port: port)
+            second.write(request("GET /v1/events", "Connection: close"))
+            let refusal = await second.readToEnd()
+            #expect(refusal?.hasPrefix("HTTP/1.1 503") == true)
+            #expect(refusal?.lowercased().contains("retry-after: 1") == true)
+            _ = try await fixture.ledger.cancel("a", reason: "", source: "http")
+            #expect(await first.read(until: "\r\n0\r\n\r\n")?.contains("task_cancelled") == true)
+            let third = try RawConnection(port: port)
+            third.write(request("GET /v1/events"))
+            #expect(await third.read(until: "id: 2\n")?.hasPrefix("HTTP/1.1 200") == true)
+        }
+    }
+
+    @Test func `a reader that takes nothing loses its connection`() async throws {
+        try await serving({ $0.writeTimeout = .milliseconds(200) }) { port, fixture in
+            // More than the kernel's buffers hold.
+            for start in stride(from: 0, to: 40_000, by: 4_000) {
+                let specs = (start..<start + 4_000).map { JobSpec(id: "\(String(repeating: "x", count: 100))-\($0)") }
+                for result in await fixture.ledger.submit(specs) { _ = try result.get() }
+            }
+            let connection = try RawConnection(port: port)
+            connection.write(request("GET /v1/events"))
+            let streams = fixture.registry.gauge("gateway_streams", help: "")[]
+            while streams.value == .number(0) { try await Task.sleep(for: .milliseconds(5)) }
+            while streams.value != .number(0) { try await Task.sleep(for: .milliseconds(5)) }
+            let rest = await connection.readToEnd()
+            #expect(rest?.contains("id: 40000\n") == false)
+        }
+    }
 }
 
 /// Keeps a connection open beyond the closure that made it.

@@ -7,7 +7,7 @@ import Testing
 @Suite struct UnknownRouteTests {
     @Test func `an unknown route names those there are`() async throws {
         try await GatewayFixture.test { client, _ in
-            for path in ["/", "/nope", "/v1/jobs/a/b", "/metrics/x"] {
+            for path in ["/nope", "/v1/jobs/a/b", "/metrics/x"] {
                 let answer = try await client.get(path)
                 #expect(answer.status == 404)
                 #expect(answer.error?.contains("no route GET \(path)") == true, "\(answer.text)")
@@ -18,7 +18,7 @@ import Testing
 
     @Test(arguments: [
         (HTTPRequest.Method.post, "/metrics", "GET, HEAD"), (.get, "/queue/submit", "POST"),
-        (.delete, "/v1/jobs/a", "GET, HEAD"),
+        (.delete, "/v1/jobs/a", "GET, HEAD"), (.post, "/v1/events", "GET, HEAD"), (.post, "/", "GET, HEAD"),
     ])
     func `a wrong method is told the right ones`(method: HTTPRequest.Method, path: String, allow: String) async throws {
         try await GatewayFixture.test { client, _ in

@@ -12,13 +12,16 @@ import Testing
                 labels: ["team": "blue"], timeout: .init(seconds: 2, nanos: 500_000_000),
                 retry: .init(
                     maxAttempts: 4, initialBackoff: .init(seconds: 1), maxBackoff: .init(seconds: 9),
-                    retryOn: [.timeout, .signal])))
+                    retryOn: [.timeout, .signal]),
+                dependsOn: ["p", "q"], deadline: .init(seconds: 60)))
         #expect(spec.id == "a")
         #expect(spec.jobClass == .gpu)
         #expect(spec.payload == Array(#"{"command":["x"]}"#.utf8))
         #expect(spec.priority == -3)
         #expect(spec.labels == ["team": "blue"])
         #expect(spec.timeout == .milliseconds(2_500))
+        #expect(spec.dependsOn == ["p", "q"])
+        #expect(spec.deadline == .seconds(60))
         #expect(
             spec.retry
                 == RetryPolicy(
@@ -30,7 +33,8 @@ import Testing
         let spec = try JobSpec(Wire.SubmitJobRequest(timeout: .init()))
         #expect(spec.jobClass == .cpuShort)
         #expect(spec.payload == Array("{}".utf8))
-        #expect(spec.timeout == nil)
+        #expect(spec.timeout == nil && spec.deadline == nil)
+        #expect(spec.dependsOn.isEmpty && spec.resources == .unspecified)
         #expect(spec.retry == .none)
     }
 
@@ -48,18 +52,18 @@ import Testing
         #expect(error.message.contains(field) && error.message.contains(value))
     }
 
-    @Test func whatThisServerCannotDoIsRefusedRatherThanIgnored() throws {
-        for request in [
-            Wire.SubmitJobRequest(dependsOn: ["parent"]), Wire.SubmitJobRequest(resources: .init(memoryBytes: 1)),
-        ] {
-            let error = try #require(throws: OrchestratorError.self) { try JobSpec(request) }
-            #expect(error.kind == .unimplemented)
-        }
+    @Test(arguments: [Wire.JobClass.cpuShort, .gpu, .gpuSlurm])
+    func `what a job may use is passed on`(_ jobClass: Wire.JobClass) throws {
+        let resources = Wire.Resources(cpus: 0.5, memoryBytes: 2, gpus: 3, processes: 4)
+        let spec = try JobSpec(Wire.SubmitJobRequest(jobClass: jobClass, resources: resources))
+        #expect(spec.resources == Resources(cpus: 0.5, memoryBytes: 2, gpus: 3, processes: 4))
     }
 
     @Test func aJobGoesOutWhole() throws {
         var job = Job(
-            spec: JobSpec(id: "j", jobClass: .cpuLong, payload: [1], priority: 5, labels: ["k": "v"]),
+            spec: JobSpec(
+                id: "j", jobClass: .cpuLong, payload: [1], priority: 5, labels: ["k": "v"], deadline: .seconds(2),
+                dependsOn: ["p"]),
             submittedAt: Orchestrator.Timestamp(nanoseconds: 1_500_000_000))
         job.state = .failed
         job.attempt = 2
@@ -80,5 +84,6 @@ import Testing
         #expect(wire.exitCode == 3 && wire.signal == 9 && wire.failureReason == .signal && wire.error == "it broke")
         #expect(wire.result == [2] && wire.payload == [1] && wire.labels == ["k": "v"] && wire.priority == 5)
         #expect(wire.lastSequence == 77)
+        #expect(wire.dependsOn == ["p"] && wire.deadline == .init(seconds: 3, nanos: 500_000_000))
     }
 }

@@ -20,10 +20,10 @@ SERVICE = "/grpc.testing.TestService/"
 
 
 @contextmanager
-def interop_server() -> Iterator[str]:
-    """Runs the server; gives its address."""
+def interop_server(*tls: str) -> Iterator[str]:
+    """Runs the server, in plain text or with these flags; gives its address."""
     assert Path(EXECUTABLE).is_file(), f"no {EXECUTABLE}: run `swift build`, or set INTEROP_SERVER_EXECUTABLE"
-    with subprocess.Popen([EXECUTABLE, "--port=0", "--use_tls=false"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([EXECUTABLE, "--port=0", *(tls or ["--use_tls=false"])], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             ready = process.stdout.readline().strip()

@@ -174,3 +174,47 @@ def test_from_now_with_a_cursor_is_refused(server: Server) -> None:
     request = pb.StreamEventsRequest(from_now=True, after_sequence=3)
     error = refused(lambda: next(server.stub().StreamEvents(request, timeout=10)))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_filters_combine_and_the_end_is_seen_though_its_type_is_not_asked_for(server: Server, client: Client) -> None:
+    for name in ("a", "b"):
+        client.submit(["true"], job_id=name)
+        client.wait(name, timeout=60)
+    request = pb.StreamEventsRequest(job_ids=["a", "b"], types=["task_started"], end_when_done=True)
+    for _ in range(2):
+        # From memory, then from the database of a server that has started anew.
+        call = server.stub().StreamEvents(request, timeout=30)
+        assert [(event.type, event.job_id) for event in call] == [("task_started", "a"), ("task_started", "b")]
+        assert call.code() is grpc.StatusCode.OK
+        server.stop()
+        server.start()
+
+
+def test_end_when_done_waits_for_the_last_job_named(server: Server, client: Client) -> None:
+    client.submit(["true"], job_id="quick")
+    client.wait("quick", timeout=60)
+    client.submit(["sleep", "600"], job_id="slow")
+    request = pb.StreamEventsRequest(job_ids=["quick", "slow"], end_when_done=True)
+    call = server.stub().StreamEvents(request, timeout=60)
+    seen = [next(call) for _ in range(5)]
+    assert [event.type for event in seen if event.job_id == "quick"][-1] == "task_completed"
+    client.cancel("slow")
+    assert [event.type for event in call] == ["task_cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("code", "fields"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, {"end_when_done": True}),
+        (grpc.StatusCode.INVALID_ARGUMENT, {"job_ids": [f"job-{number}" for number in range(1001)]}),
+        (grpc.StatusCode.NOT_FOUND, {"job_ids": ["nobody"], "end_when_done": True}),
+        (grpc.StatusCode.OUT_OF_RANGE, {"after_sequence": 1000}),
+    ],
+)
+def test_a_subscription_that_makes_no_sense_is_refused(
+    server: Server, code: grpc.StatusCode, fields: dict[str, object]
+) -> None:
+    request = pb.StreamEventsRequest(**fields)
+    error = refused(lambda: next(server.stub().StreamEvents(request, timeout=10)))
+    assert error.code() is code
+    assert error.details()

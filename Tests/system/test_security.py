@@ -356,6 +356,33 @@ def refusal(directory: Path, *flags: str) -> str:
     return ended.stderr
 
 
+@pytest.mark.parametrize("closed", ["health", "reflection"])
+def test_health_and_reflection_can_each_be_closed(tmp_path: Path, made: list[Server], closed: str) -> None:
+    made.append(server := SecureServer(tmp_path, tokens=TOKENS))
+    server.flags += (f"--open-{closed}", "false")
+    server.start()
+
+    def code(service: str, token: str) -> grpc.StatusCode:
+        credentials = grpc.ssl_channel_credentials(server.authority.certificate.read_bytes())
+        metadata = [("authorization", f"Bearer {token}")] if token else []
+        with grpc.secure_channel(server.rpc, credentials) as channel:
+            try:
+                if service == "health":
+                    check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+                    check(b"", metadata=metadata, timeout=10)
+                else:
+                    ask: Any = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+                    next(ask(iter([b"\x3a\0"]), metadata=metadata, timeout=10))
+            except grpc.RpcError as error:
+                return error.code()  # type: ignore[no-any-return]
+        return grpc.StatusCode.OK
+
+    for service in ("health", "reflection"):
+        expected = grpc.StatusCode.UNAUTHENTICATED if service == closed else grpc.StatusCode.OK
+        assert code(service, "") is expected
+        assert code(service, "r-token") is grpc.StatusCode.OK
+
+
 def test_a_server_with_clients_that_stay_stops_in_time(tmp_path: Path, made: list[Server]) -> None:
     made.append(server := SecureServer(tmp_path, tokens=TOKENS))
     server.start()

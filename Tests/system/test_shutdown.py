@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from eventually import eventually
-from refusals import refused
+from grpc_reflection.v1alpha import reflection_pb2 as reflection
+from grpc_reflection.v1alpha import reflection_pb2_grpc as reflection_grpc
+from refusals import reason, refused
 from server import Server
 
 from dspy_orchestrator import Client
@@ -28,6 +31,25 @@ def test_streams_end_with_unavailable_when_it_stops(server: Server) -> None:
     server.terminate()
     error = refused(lambda: list(call))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert reason(error) == ("SERVER_STOPPING", {})
+    assert "after_sequence" in error.details()
+    assert server.wait(30) == 0
+
+
+def test_a_client_that_leaves_reflection_open_does_not_hold_it_up(server: Server) -> None:
+    never = threading.Event()
+
+    def ask() -> Iterator[reflection.ServerReflectionRequest]:
+        yield reflection.ServerReflectionRequest(list_services="")
+        never.wait(60)
+
+    call = reflection_grpc.ServerReflectionStub(server.channel()).ServerReflectionInfo(ask())
+    assert next(call).list_services_response.service
+    server.terminate()
+    error = refused(lambda: next(call))
+    never.set()
+    # Cut off at the end of the grace it would be told nothing.
+    assert reason(error) == ("SERVER_STOPPING", {})
     assert server.wait(30) == 0
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from dspy_orchestrator.v1 import orchestrator_pb2 as pb
 from jobs import shell
 from server import Server
+
+from dspy_orchestrator.v1 import orchestrator_pb2 as pb
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

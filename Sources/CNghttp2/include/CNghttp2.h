@@ -53,6 +53,7 @@ typedef struct cng_request {
   cng_bytes timeout;   // grpc-timeout; start is NULL when absent
   cng_bytes encoding;  // grpc-encoding
   bool is_post;
+  bool is_head;
   bool headers_too_large;  // the block went over max_header_bytes and was cut
   uint8_t content_type;    // cng_content_type
 } cng_request;
@@ -88,6 +89,8 @@ void cng_session_destroy(cng_session *session);
 // Takes bytes from the peer: 0, or a negative libnghttp2 error after which the session is only good to be drained and
 // destroyed. The bytes must stay in place until the record is cleared.
 int cng_session_feed(cng_session *session, const uint8_t *bytes, size_t length);
+// GOAWAY with this code, and then the end; nothing when there was one like it before.
+int cng_session_terminate(cng_session *session, uint32_t code);
 const cng_event *cng_session_events(const cng_session *session, size_t *count);
 void cng_session_clear_events(cng_session *session);
 // The fields of the requests in the record.
@@ -142,6 +145,10 @@ uint8_t *cng_stream_reserve(cng_stream *stream, size_t length);
 // Ends the call with its status, as trailers, or as the only headers when nothing was started. message is
 // percent-encoded, details is base64; both may be empty.
 int cng_stream_finish(cng_session *session, cng_stream *stream, uint32_t status, cng_bytes message, cng_bytes details);
+
+// The same for a stream that is started, without what is still to be sent on it: trailers need no room in a window, and
+// what does may wait for it without end.
+int cng_stream_cut(cng_session *session, cng_stream *stream, uint32_t status, cng_bytes message, cng_bytes details);
 
 // Asked for bytes whenever the peer has room for them: fills the buffer and returns how many. 0 with *ended false: none
 // now, ask again after cng_session_resume. *ended true: no more will come; the status is set with

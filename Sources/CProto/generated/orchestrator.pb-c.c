@@ -1271,7 +1271,7 @@ const ProtobufCMessageDescriptor dspy_orchestrator__v1__submit_job_request__labe
   (ProtobufCMessageInit) dspy_orchestrator__v1__submit_job_request__labels_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor dspy_orchestrator__v1__submit_job_request__field_descriptors[9] =
+static const ProtobufCFieldDescriptor dspy_orchestrator__v1__submit_job_request__field_descriptors[10] =
 {
   {
     "job_id",
@@ -1381,8 +1381,21 @@ static const ProtobufCFieldDescriptor dspy_orchestrator__v1__submit_job_request_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "deadline",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__SubmitJobRequest, deadline),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned dspy_orchestrator__v1__submit_job_request__field_indices_by_name[] = {
+  9,   /* field[9] = deadline */
   7,   /* field[7] = depends_on */
   1,   /* field[1] = job_class */
   0,   /* field[0] = job_id */
@@ -1396,7 +1409,7 @@ static const unsigned dspy_orchestrator__v1__submit_job_request__field_indices_b
 static const ProtobufCIntRange dspy_orchestrator__v1__submit_job_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor dspy_orchestrator__v1__submit_job_request__descriptor =
 {
@@ -1406,7 +1419,7 @@ const ProtobufCMessageDescriptor dspy_orchestrator__v1__submit_job_request__desc
   "DspyOrchestrator__V1__SubmitJobRequest",
   "dspy_orchestrator.v1",
   sizeof(DspyOrchestrator__V1__SubmitJobRequest),
-  9,
+  10,
   dspy_orchestrator__v1__submit_job_request__field_descriptors,
   dspy_orchestrator__v1__submit_job_request__field_indices_by_name,
   1,  dspy_orchestrator__v1__submit_job_request__number_ranges,
@@ -1731,7 +1744,7 @@ const ProtobufCMessageDescriptor dspy_orchestrator__v1__job__labels_entry__descr
   (ProtobufCMessageInit) dspy_orchestrator__v1__job__labels_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor dspy_orchestrator__v1__job__field_descriptors[17] =
+static const ProtobufCFieldDescriptor dspy_orchestrator__v1__job__field_descriptors[19] =
 {
   {
     "job_id",
@@ -1937,9 +1950,35 @@ static const ProtobufCFieldDescriptor dspy_orchestrator__v1__job__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "depends_on",
+    18,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(DspyOrchestrator__V1__Job, n_depends_on),
+    offsetof(DspyOrchestrator__V1__Job, depends_on),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "deadline",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__Job, deadline),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned dspy_orchestrator__v1__job__field_indices_by_name[] = {
   3,   /* field[3] = attempt */
+  18,   /* field[18] = deadline */
+  17,   /* field[17] = depends_on */
   10,   /* field[10] = error */
   7,   /* field[7] = exit_code */
   9,   /* field[9] = failure_reason */
@@ -1960,7 +1999,7 @@ static const unsigned dspy_orchestrator__v1__job__field_indices_by_name[] = {
 static const ProtobufCIntRange dspy_orchestrator__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor dspy_orchestrator__v1__job__descriptor =
 {
@@ -1970,7 +2009,7 @@ const ProtobufCMessageDescriptor dspy_orchestrator__v1__job__descriptor =
   "DspyOrchestrator__V1__Job",
   "dspy_orchestrator.v1",
   sizeof(DspyOrchestrator__V1__Job),
-  17,
+  19,
   dspy_orchestrator__v1__job__field_descriptors,
   dspy_orchestrator__v1__job__field_indices_by_name,
   1,  dspy_orchestrator__v1__job__number_ranges,

@@ -58,17 +58,21 @@ public final class EventLog: Sendable {
 
     // MARK: Readers
 
+    /// Events after `after` that are in memory, oldest first; nil when the next one is older than those.
+    func recentEvents(after: UInt64, limit: Int) -> [Event]? {
+        if after >= lastSequence || limit <= 0 { return [] }
+        return recent.withLock { recent -> [Event]? in
+            guard let oldest = recent.first?.sequence, after + 1 >= oldest else { return nil }
+            return Array(recent.dropFirst(Int(after + 1 - oldest)).prefix(limit))
+        }
+    }
+
     /// Events after `after`, oldest first, for those that want values rather than bytes.
     ///
     /// - Parameter limit: events, at most.
     /// - Throws: `outOfRange` when the one after `after` is no longer kept; `unavailable` when the database can't be read.
     public func events(after: UInt64, limit: Int) async throws -> [Event] {
-        if after >= lastSequence || limit <= 0 { return [] }
-        let fromMemory = recent.withLock { recent -> [Event]? in
-            guard let oldest = recent.first?.sequence, after + 1 >= oldest else { return nil }
-            return Array(recent.dropFirst(Int(after + 1 - oldest)).prefix(limit))
-        }
-        if let fromMemory { return fromMemory }
+        if let recent = recentEvents(after: after, limit: limit) { return recent }
         try checkKept(after)
         return try await read { database in
             let statement = try database.cachedStatement(
@@ -85,8 +89,14 @@ public final class EventLog: Sendable {
     /// - Parameter maxBytes: of images; one event is always taken.
     /// - Throws: `outOfRange` when the one after `after` is no longer kept; `unavailable` when the database can't be read.
     public func page(after: UInt64, filter: EventFilter, maxBytes: Int) async throws -> EventPage {
+        try await page(after: after, filter: filter, maxBytes: maxBytes, encode: encode)
+    }
+
+    /// The same in another encoding.
+    func page(
+        after: UInt64, filter: EventFilter, maxBytes: Int, encode: @escaping @Sendable (Event) -> [UInt8]
+    ) async throws -> EventPage {
         try checkKept(after)
-        let encode = encode
         return try await read { database in
             try Self.page(after: after, filter: filter, maxBytes: maxBytes, in: database, encode: encode)
         }

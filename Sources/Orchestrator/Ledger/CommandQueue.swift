@@ -6,10 +6,19 @@ enum LedgerRequest: Sendable {
     case submit(JobSpec, CheckedContinuation<Submission, any Error>)
     case submitMany([JobSpec], CheckedContinuation<[Result<Submission, OrchestratorError>], Never>)
     case change(String, JobMachine.Command, CheckedContinuation<Job, any Error>)
+    /// The writer's own.
+    case followUp(String, JobMachine.Command)
 
     /// Jobs it may write.
     var weight: Int {
         if case .submitMany(let specs, _) = self { specs.count } else { 1 }
+    }
+
+    fileprivate var submissions: Int {
+        switch self {
+        case .submit, .submitMany: weight
+        case .change, .followUp: 0
+        }
     }
 }
 
@@ -20,10 +29,14 @@ final class CommandQueue: Sendable {
         var requests: [LedgerRequest] = []
         var submissions = 0
         var cursors: [String: UInt64] = [:]
+        /// When the cursors are written although there is nothing else to write.
+        var cursorsDue: DispatchTime?
+        var isNudged = false
         var isAsleep = false
         var isClosed = false
     }
 
+    /// Perhaps empty: the time was up, or somebody nudged.
     struct Work {
         var requests: [LedgerRequest]
         var cursors: [String: UInt64]
@@ -40,8 +53,7 @@ final class CommandQueue: Sendable {
     /// nil: the writer has it, and will answer. Submissions are refused when too many wait; reports on jobs that are
     /// there already never are.
     func push(_ request: LedgerRequest) -> Refusal? {
-        var submissions = 0
-        if case .change = request {} else { submissions = request.weight }
+        let submissions = request.submissions
         let (refusal, mustWake) = state.withLock { state -> (Refusal?, Bool) in
             if state.isClosed { return (.closed, false) }
             // One that is larger than the limit alone is taken when nothing else waits.
@@ -57,9 +69,19 @@ final class CommandQueue: Sendable {
     /// Rides on the next commit, or has one of its own within a second.
     func saveCursor(_ name: String, _ sequence: UInt64) {
         let mustWake = state.withLock { state in
-            let isFirst = state.cursors.isEmpty
             state.cursors[name] = sequence
-            return isFirst && Self.rouse(&state)
+            guard state.cursorsDue == nil else { return false }
+            state.cursorsDue = .now() + 1
+            return Self.rouse(&state)
+        }
+        if mustWake { wake.signal() }
+    }
+
+    /// Has the writer look at what is due.
+    func nudge() {
+        let mustWake = state.withLock { state in
+            state.isNudged = true
+            return Self.rouse(&state)
         }
         if mustWake { wake.signal() }
     }
@@ -79,36 +101,47 @@ final class CommandQueue: Sendable {
     }
 
     /// For the writer: everything that waits, or, after `close`, nil.
-    func take() -> Work? {
-        var cursorsAreDue = false
+    ///
+    /// - Parameter pause: returns after it although nothing waits; nil is never.
+    func take(within pause: Duration?) -> Work? {
+        let end = pause.map { DispatchTime.now() + .nanoseconds(Int($0.nanoseconds)) }
+        var isOver = false
         while true {
-            enum Step { case work(Work), end, sleep, sleepForCursors }
+            enum Step { case work(Work), end, sleep(DispatchTime) }
             let step = state.withLock { state -> Step in
-                if !state.requests.isEmpty || state.isClosed || (cursorsAreDue && !state.cursors.isEmpty) {
+                let cursorsAreDue = state.cursorsDue.map { $0 <= .now() } ?? false
+                if !state.requests.isEmpty || state.isClosed || cursorsAreDue {
                     if state.requests.isEmpty && state.cursors.isEmpty { return .end }
                     let work = Work(requests: state.requests, cursors: state.cursors)
                     state.requests = []
                     state.submissions = 0
                     state.cursors = [:]
+                    state.cursorsDue = nil
                     return .work(work)
                 }
+                if isOver || state.isNudged {
+                    state.isNudged = false
+                    return .work(Work(requests: [], cursors: [:]))
+                }
                 state.isAsleep = true
-                return state.cursors.isEmpty ? .sleep : .sleepForCursors
+                return .sleep(min(end ?? .distantFuture, state.cursorsDue ?? .distantFuture))
             }
             switch step {
             case .work(let work): return work
             case .end: return nil
-            case .sleep: wake.wait()
-            case .sleepForCursors: cursorsAreDue = wake.wait(timeout: .now() + 1) == .timedOut
+            case .sleep(let until):
+                if wake.wait(timeout: until) == .timedOut { isOver = end.map { $0 <= .now() } ?? false }
             }
         }
     }
 
     /// After a commit that failed: cursors to be tried again, unless newer ones have come.
     func giveBack(_ cursors: [String: UInt64]) {
+        if cursors.isEmpty { return }
         state.withLock { state in
             if state.isClosed { return }
             state.cursors.merge(cursors) { newer, _ in newer }
+            state.cursorsDue = state.cursorsDue ?? .now() + 1
         }
     }
 }

@@ -16,6 +16,8 @@ public struct CommittedBatch: Sendable {
     public var rows: Int
     /// From the begin of the transaction to its fsync.
     public var commitSeconds: Double
+    /// Queued jobs that waited for others, the last of which has now succeeded. Nothing of theirs was written.
+    public var released: [Job] = []
 }
 
 /// The answer to a submission.

@@ -44,7 +44,11 @@ final class DirectoryLock: Sendable {
     /// Harmless when done already.
     func release() {
         descriptor.withLock {
-            if let file = $0 { close(file) }
+            if let file = $0 {
+                // A child between its fork and its exec still has the file open, and with it the lock.
+                flock(file, LOCK_UN)
+                close(file)
+            }
             $0 = nil
         }
     }

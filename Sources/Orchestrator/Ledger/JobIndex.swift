@@ -117,6 +117,21 @@ final class JobIndex: Sendable {
         }
     }
 
+    /// Sets how many parents jobs wait for; those that wait for none any more come back, oldest submission first.
+    func release(_ releases: [FollowUps.Release]) -> [Job] {
+        if releases.isEmpty { return [] }
+        let released = state.withLock { state in
+            var released: [JobRow] = []
+            for release in releases {
+                guard let entry = state.entries[release.id] else { continue }
+                entry.row.job.openParents = release.openParents
+                if release.openParents == 0 { released.append(entry.row) }
+            }
+            return released
+        }
+        return released.sorted { $0.number < $1.number }.map(\.job)
+    }
+
     private static func apply(_ row: JobRow, oldState: JobState?, in state: inout State) {
         let job = row.job
         if let oldState {

@@ -6,7 +6,11 @@
 ///               │  └─cancel────────┼──────────────► cancelled
 ///               └─finish (retry)───┤
 ///               └─release──────────┘
+///  queued ──parentFailed, expire──► failed
 /// ```
+/// A job that waits for others (`openParents`) is queued and does not start. One whose deadline passes while it runs is
+/// marked, ended by whoever runs it, and then failed.
+///
 /// A command that comes too late (for an older attempt, or for a job that has ended) leaves the job unchanged and has no
 /// event: reports cross each other on their way, and terminal states are final. `submitted`, Slurm's waiting state, has
 /// its place between queued and running and no command yet.
@@ -19,6 +23,10 @@ enum JobMachine {
         /// The attempt provably never ran: no process was made.
         case release(attempt: UInt32)
         case cancel(reason: String, source: String)
+        /// A job that this one depends on has ended otherwise than well.
+        case parentFailed(String, JobState)
+        /// The deadline has passed.
+        case expire
     }
 
     struct Transition: Equatable {
@@ -43,6 +51,8 @@ enum JobMachine {
             return finish(job, attempt: attempt, outcome, now: now, jitter: jitter)
         case .release(let attempt): return release(job, attempt: attempt, now: now)
         case .cancel(let reason, let source): return cancel(job, reason: reason, source: source, now: now)
+        case .parentFailed(let parent, let state): return parentFailed(job, parent, state, now: now)
+        case .expire: return expire(job, now: now)
         }
     }
 
@@ -70,6 +80,14 @@ enum JobMachine {
                 .failedPrecondition, "job \"\(job.id)\" is \(job.state.word), not queued; it can't be started"
             ).because(.jobNotQueued, job: job.id)
         }
+        guard job.openParents == 0 else {
+            throw OrchestratorError(
+                .failedPrecondition, "job \"\(job.id)\" waits for \(waitedFor(job)); it can't be started")
+        }
+        if let deadline = job.deadline, deadline <= now {
+            throw OrchestratorError(
+                .failedPrecondition, "the deadline of job \"\(job.id)\" has passed; it can't be started")
+        }
         var job = job
         job.state = .running
         job.attempt += 1
@@ -89,14 +107,22 @@ enum JobMachine {
         job.error = outcome.error
         job.result = outcome.result
         if job.cancelReason != nil { return cancelled(job, now: now) }
+        let isLate = job.deadline.map { $0 <= now } ?? false
+        // Whoever runs it knows the deadline too, and may have been the first to act on it.
+        if job.isExpired || (isLate && outcome.failure == .timeout) {
+            return expired(job, while: "attempt \(attempt) ran", now: now)
+        }
 
         let ran = attempt - min(attempt, job.unstartedAttempts)
         if let reason = outcome.failure, job.spec.retry.retries(after: reason, attempts: ran) {
             let next = now.advanced(by: job.spec.retry.backoff(failures: ran, jitter: jitter))
-            job.state = .queued
-            job.notBefore = next
-            let data = EventData.retrying(job, reason: reason.word, error: outcome.error, next: next)
-            return changed(job, .taskRetrying, data, source: "runner", now)
+            // An attempt that could only begin after the deadline is none.
+            if job.deadline.map({ next < $0 }) ?? true {
+                job.state = .queued
+                job.notBefore = next
+                let data = EventData.retrying(job, reason: reason.word, error: outcome.error, next: next)
+                return changed(job, .taskRetrying, data, source: "runner", now)
+            }
         }
         job.finishedAt = now
         job.state = outcome.failure == nil ? .succeeded : .failed
@@ -110,6 +136,7 @@ enum JobMachine {
         var job = job
         job.unstartedAttempts += 1
         if job.cancelReason != nil { return cancelled(job, now: now) }
+        if job.isExpired { return expired(job, while: "it was being started", now: now) }
         job.state = .queued
         job.startedAt = nil
         let data = EventData.retrying(job, reason: "never_started", error: "", next: now)
@@ -126,11 +153,66 @@ enum JobMachine {
         return cancelled(job, now: now)
     }
 
+    private static func parentFailed(
+        _ job: Job, _ parent: String, _ state: JobState, now: Timestamp
+    ) -> Transition {
+        guard job.state == .queued else { return Transition(job: job, changed: false) }
+        let how = state == .cancelled ? "was cancelled" : "failed"
+        return failed(
+            job, .dependencyFailed,
+            "job \"\(parent)\" \(how), and this one depends on it; submit both again under new ids", now: now)
+    }
+
+    private static func expire(_ job: Job, now: Timestamp) -> Transition {
+        switch job.state {
+        case .queued:
+            let wait =
+                if job.openParents > 0 {
+                    "it waited for \(waitedFor(job))"
+                } else if job.notBefore != nil {
+                    "it waited to be retried"
+                } else {
+                    "it waited for its turn"
+                }
+            return expired(job, while: wait, now: now)
+        case .submitted, .running:
+            guard !job.isExpired, job.cancelReason == nil else { return Transition(job: job, changed: false) }
+            var job = job
+            job.isExpired = true
+            return Transition(job: job, changed: true)
+        case .succeeded, .failed, .cancelled:
+            return Transition(job: job, changed: false)
+        }
+    }
+
+    private static func expired(_ job: Job, while what: String, now: Timestamp) -> Transition {
+        let limit = job.spec.deadline.map { AttemptEnd.seconds($0) } ?? ""
+        return failed(job, .timeout, "its deadline of \(limit) passed while \(what)", now: now)
+    }
+
+    private static func failed(_ job: Job, _ reason: FailureReason, _ error: String, now: Timestamp) -> Transition {
+        var job = job
+        job.state = .failed
+        job.failureReason = reason
+        job.error = error
+        job.finishedAt = now
+        job.notBefore = nil
+        job.openParents = 0
+        return changed(job, .taskFailed, EventData.failed(job), source: "server", now)
+    }
+
+    /// The jobs it depends on, in words. Which of them have succeeded is not known here.
+    private static func waitedFor(_ job: Job) -> String {
+        job.openParents == 1 && job.spec.dependsOn.count == 1
+            ? "job \"\(job.spec.dependsOn[0])\"" : "\(job.openParents) of its \(job.spec.dependsOn.count) parents"
+    }
+
     private static func cancelled(_ job: Job, now: Timestamp) -> Transition {
         var job = job
         job.state = .cancelled
         job.finishedAt = now
         job.notBefore = nil
+        job.openParents = 0
         job.failureReason = nil
         job.error = job.cancelReason.flatMap { $0.isEmpty ? nil : $0 } ?? "cancelled"
         return changed(job, .taskCancelled, EventData.cancelled(job), source: job.cancelSource ?? "server", now)

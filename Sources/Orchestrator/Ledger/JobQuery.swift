@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 
 /// A filtered page of jobs, newest first.
@@ -42,24 +43,44 @@ public struct JobPage: Sendable, Equatable {
 }
 
 extension JobQuery {
-    /// The query as SQL. A page's token is the number of its last job.
+    /// The query as SQL. Jobs come in the order of their numbers, which is that of their acceptance: no two are equal, and
+    /// none changes, so pages never overlap.
     struct Plan: Sendable {
         var limit: Int
-        var sql: String
+        var conditions: [String]
         var arguments: StatementArguments
+        var pageToken: String
+        /// The filter, for the token.
+        var filter: [UInt8]
 
         func fetch(_ database: Database) throws -> JobPage {
+            let key = [UInt8](try Data.fetchOne(database, sql: "SELECT key FROM identity") ?? Data())
+            var conditions = conditions
+            var arguments = arguments
+            if !pageToken.isEmpty {
+                conditions.append("number < ?")
+                arguments += [Int64(clamping: try PageToken(pageToken, filter: filter, key: key).number)]
+            }
+            let filtered = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
             // One more than asked for tells whether there is a further page.
-            var rows = try Row.fetchAll(database, sql: sql, arguments: arguments + [limit + 1]).map { try JobRow($0) }
+            var rows = try Row.fetchAll(
+                database, sql: JobRow.selectBriefSQL + filtered + " ORDER BY number DESC LIMIT ?",
+                arguments: arguments + [limit + 1]
+            ).map { try JobRow($0) }
             let hasMore = rows.count > limit
             if hasMore { rows.removeLast() }
-            return JobPage(jobs: rows.map(\.job), nextPageToken: hasMore ? String(rows.last?.number ?? 0) : "")
+            let last = hasMore ? rows.last.map { PageToken(number: $0.number) } : nil
+            return JobPage(jobs: rows.map(\.job), nextPageToken: last?.text(filter: filter, key: key) ?? "")
         }
     }
 
     func plan() throws(OrchestratorError) -> Plan {
         guard (0...1000).contains(limit) else {
             throw .invalidArgument("page_size", "page_size of \(limit): 1 to 1000, or 0 for 100")
+        }
+        // A job has no more, so a longer filter would only cost the time to find that out.
+        guard labels.count <= 64 else {
+            throw .invalidArgument("labels", "labels: \(labels.count) in the filter; a job has at most 64")
         }
         var conditions: [String] = []
         var arguments = StatementArguments()
@@ -81,19 +102,31 @@ extension JobQuery {
             conditions.append("submitted_at < ?")
             arguments += [submittedBefore.nanoseconds]
         }
-        if !pageToken.isEmpty {
-            guard let number = Int64(pageToken), number > 0 else {
-                throw .invalidArgument(
-                    "page_token",
-                    "page_token \(pageToken.debugDescription) is not one of this server's; pass next_page_token unchanged"
-                )
-            }
-            conditions.append("number < ?")
-            arguments += [number]
-        }
-        let filter = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
         return Plan(
-            limit: limit == 0 ? 100 : limit,
-            sql: JobRow.selectBriefSQL + filter + " ORDER BY number DESC LIMIT ?", arguments: arguments)
+            limit: limit == 0 ? 100 : limit, conditions: conditions, arguments: arguments, pageToken: pageToken,
+            filter: filterBytes)
+    }
+
+    /// The same for equal filters, and for no others.
+    private var filterBytes: [UInt8] {
+        var json = JSONWriter()
+        json.array { json in
+            json.array { json in
+                for state in states.map(\.rawValue).sorted() { json.integer(state) }
+            }
+            json.array { json in
+                for jobClass in classes.map(\.rawValue).sorted() { json.integer(jobClass) }
+            }
+            json.object { json in
+                for (key, value) in labels.sorted(by: { $0.key < $1.key }) {
+                    json.key(key)
+                    json.string(value)
+                }
+            }
+            for moment in [submittedAfter, submittedBefore] {
+                if let moment { json.integer(moment.nanoseconds) } else { json.null() }
+            }
+        }
+        return json.bytes
     }
 }

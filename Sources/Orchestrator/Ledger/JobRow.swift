@@ -19,16 +19,16 @@ struct JobRow: Sendable {
 
     static let insertSQL = """
         INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
-            retry_on, source, labels, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
+            retry_on, source, labels, depends_on, deadline_ns, cpus, memory_bytes, gpus, processes, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
             not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, result, trace_parent)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+            last_sequence, expired, result, trace_parent)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
-            last_sequence=?, result=?
+            last_sequence=?, expired=?, result=?
         WHERE number=?
         """
 
@@ -48,6 +48,12 @@ struct JobRow: Sendable {
                 ? nil : spec.retry.retryOn.map { String($0) }.joined(separator: ","))
         row.bind(spec.source.rawValue)
         row.bind(spec.labels.isEmpty ? nil : Self.text(labels: spec.labels))
+        row.bind(spec.dependsOn.isEmpty ? nil : spec.dependsOn.joined(separator: " "))
+        row.bind(spec.deadline?.nanoseconds)
+        row.bind(spec.resources.cpus == 0 ? nil : spec.resources.cpus)
+        row.bind(spec.resources.memoryBytes == 0 ? nil : Int64(clamping: spec.resources.memoryBytes))
+        row.bind(spec.resources.gpus == 0 ? nil : Int64(spec.resources.gpus))
+        row.bind(spec.resources.processes == 0 ? nil : Int64(spec.resources.processes))
         if isLarge { row.bindNull() } else { row.bind(spec.payload) }
         bindState(&row)
         row.bind(spec.traceParent)
@@ -81,6 +87,7 @@ struct JobRow: Sendable {
         row.bind(job.cancelReason)
         row.bind(job.cancelSource)
         row.bind(job.lastSequence)
+        row.bind(job.isExpired ? 1 : 0)
         if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
     }
 
@@ -95,7 +102,8 @@ struct JobRow: Sendable {
     private static let columns = """
         number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns, retry_on, source,
         labels, state, priority, attempt, unstarted_attempts, started_at, finished_at, not_before, exit_code, signal,
-        failure_reason, error, slurm_job_id, cancel_reason, cancel_source, last_sequence
+        failure_reason, error, slurm_job_id, cancel_reason, cancel_source, last_sequence, depends_on, deadline_ns,
+        cpus, memory_bytes, gpus, processes, expired
         """
     /// Without payload and result.
     static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent FROM jobs"
@@ -128,8 +136,13 @@ struct JobRow: Sendable {
             spec.labels = try JSONDecoder().decode([String: String].self, from: Data(labels.utf8))
         }
         spec.priority = row[12]
-        spec.payload = Self.bytes(row[26])
-        spec.traceParent = row[28]
+        spec.dependsOn = (row[26] as String?)?.split(separator: " ").map { String($0) } ?? []
+        spec.deadline = (row[27] as Int64?).map { .nanoseconds($0) }
+        spec.resources = Resources(
+            cpus: row[28] ?? 0, memoryBytes: UInt64(clamping: row[29] ?? Int64(0)), gpus: row[30] ?? 0,
+            processes: row[31] ?? 0)
+        spec.payload = Self.bytes(row[33])
+        spec.traceParent = row[35]
 
         var job = Job(spec: spec, submittedAt: Timestamp(nanoseconds: row[3]))
         job.state = state
@@ -146,12 +159,26 @@ struct JobRow: Sendable {
         job.cancelReason = row[23]
         job.cancelSource = row[24]
         job.lastSequence = UInt64(bitPattern: row[25] as Int64)
-        job.result = Self.bytes(row[27])
+        job.isExpired = row[32]
+        job.result = Self.bytes(row[34])
         self.number = UInt64(bitPattern: row[0] as Int64)
         self.job = job
     }
 
     private static func bytes(_ data: Data?) -> [UInt8] { data.map { [UInt8]($0) } ?? [] }
+
+    /// Reads the rows as they come: copies of a hundred thousand `Row`s would take longer than the reading.
+    static func fetchAll(_ database: Database, sql: String, arguments: StatementArguments = []) throws -> [JobRow] {
+        let rows = try Row.fetchCursor(database, sql: sql, arguments: arguments)
+        var jobs: [JobRow] = []
+        while let row = try rows.next() { jobs.append(try JobRow(row)) }
+        return jobs
+    }
+
+    static func state(of id: String, in database: Database) throws -> JobState? {
+        let statement = try database.cachedStatement(sql: "SELECT state FROM jobs WHERE id = ?")
+        return try Int32.fetchOne(statement, arguments: [id]).flatMap { JobState(rawValue: $0) }
+    }
 
     static func find(_ id: String, in database: Database) throws -> JobRow? {
         let statement = try database.cachedStatement(sql: selectSQL + " WHERE id = ?")

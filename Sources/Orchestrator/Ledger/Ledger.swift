@@ -67,8 +67,7 @@ public final class Ledger: Sendable {
 
         let writer = LedgerWriter(
             database: store.database, path: store.path, index: index, events: events, queue: queue,
-            observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now,
-            lastSequence: start.lastSequence, totals: start.totals)
+            observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now, start: start)
         let thread = Thread { [end, database, observers] in
             var writer = writer
             writer.run()
@@ -124,26 +123,40 @@ public final class Ledger: Sendable {
         }
     }
 
-    /// Many in one transaction, each with its own verdict, in their order.
+    /// Many in one transaction, each with its own verdict, in their order. They may depend on each other, in any order.
     public func submit(_ specs: [JobSpec]) async -> [Result<Submission, OrchestratorError>] {
-        let prepared = specs.map { spec in
-            Result { () throws(OrchestratorError) in try self.prepared(spec) }
+        let order = DependencyOrder(specs)
+        var verdicts = specs.map { _ in Result<Submission, OrchestratorError>.failure(error(for: .closed)) }
+        for (position, circle) in order.circles { verdicts[position] = .failure(.dependencyCircle(circle)) }
+        var refused = Set(order.circles.keys.map { specs[$0].id })
+        var valid: [JobSpec] = []
+        var positions: [Int] = []
+        for position in order.order {
+            do throws(OrchestratorError) {
+                let spec = try prepared(specs[position])
+                if let parent = spec.dependsOn.first(where: refused.contains) { throw .refusedParent(parent) }
+                valid.append(spec)
+                positions.append(position)
+            } catch {
+                verdicts[position] = .failure(error)
+                if !specs[position].id.isEmpty { refused.insert(specs[position].id) }
+            }
         }
-        let valid = prepared.compactMap { try? $0.get() }
-        if valid.isEmpty { return prepared.map { $0.flatMap { _ in .failure(error(for: .closed)) } } }
+        if valid.isEmpty { return verdicts }
         let results = await withCheckedContinuation { caller in
             if let refusal = queue.push(.submitMany(valid, caller)) {
                 caller.resume(returning: valid.map { _ in .failure(error(for: refusal)) })
             }
         }
-        var verdicts = results.makeIterator()
-        return prepared.map { $0.flatMap { _ in verdicts.next() ?? .failure(error(for: .closed)) } }
+        for (position, result) in zip(positions, results) { verdicts[position] = result }
+        return verdicts
     }
 
     /// A queued job's next attempt begins: queued → running, `attempt` one higher. Whether its `notBefore` has come is
     /// the scheduler's affair.
     ///
-    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), `notFound`.
+    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), waits for others or
+    ///   is past its deadline; `notFound`.
     public func start(_ id: String) async throws -> Job { try await change(id, .start) }
 
     /// An attempt ended: the job succeeds, fails, goes back into the queue for a retry, or is cancelled when somebody
@@ -160,8 +173,8 @@ public final class Ledger: Sendable {
         try await change(id, .release(attempt: attempt))
     }
 
-    /// Asks a job to end. A queued one is cancelled at once; a running one gets its `cancelReason`, which its runner sees
-    /// through `observe`; an ended one stays as it is.
+    /// Asks a job to end. A queued one, whatever it waits for, is cancelled at once; a running one gets its
+    /// `cancelReason`, which its runner sees through `observe`; an ended one stays as it is.
     ///
     /// - Parameters:
     ///   - reason: for people, at most 1024 bytes.
@@ -181,6 +194,9 @@ public final class Ledger: Sendable {
     }
 
     public func cursor(_ name: String) -> UInt64? { cursors.withLock { $0[name] } }
+
+    /// Has what is due by the clock looked at now, for a clock that a test sets.
+    func nudge() { queue.nudge() }
 
     private func prepared(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
         var spec = try rules.checked(spec)
@@ -274,9 +290,22 @@ public final class Ledger: Sendable {
     public func makeReader(
         after: UInt64, filter: EventFilter = .all, fromNow: Bool = false, endWhenDone: Bool = false
     ) async throws -> sending EventReader {
+        let subscription = try await subscription(
+            EventRequest(after: after, filter: filter, fromNow: fromNow, endWhenDone: endWhenDone))
+        return EventReader(
+            log: events, after: subscription.after, filter: subscription.filter, awaiting: subscription.awaited)
+    }
+
+    /// The same for a subscriber with an encoding of its own.
+    public func follow(_ request: EventRequest, encoding: EventFollower.Encoding) async throws -> EventFollower {
+        EventFollower(log: events, try await subscription(request), encoding: encoding)
+    }
+
+    private func subscription(_ request: EventRequest) async throws -> EventSubscription {
+        let (after, filter) = (request.after, request.filter)
         // Before the jobs: one that is open now, whatever this says, has its terminal event after it.
         let last = events.lastSequence
-        if fromNow, after != 0 {
+        if request.fromNow, after != 0 {
             throw OrchestratorError.invalidArgument(
                 "after_sequence", "after_sequence of \(after) with from_now: give one of the two")
         }
@@ -285,7 +314,7 @@ public final class Ledger: Sendable {
                 "job_ids",
                 "job_ids has \(filter.jobIDs.count) ids: at most 1000 are allowed; filter on your side instead")
         }
-        if endWhenDone, filter.jobIDs.isEmpty {
+        if request.endWhenDone, filter.jobIDs.isEmpty {
             throw OrchestratorError.invalidArgument(
                 "end_when_done", "end_when_done needs job_ids: name the jobs whose end is awaited")
         }
@@ -299,9 +328,9 @@ public final class Ledger: Sendable {
         if after > 0, after < events.oldestSequence - 1 {
             throw OrchestratorError.noLongerKept(after: after, oldest: events.oldestSequence)
         }
-        let cursor = fromNow ? last : after
+        let cursor = request.fromNow ? last : after
         var awaited: Set<String>?
-        if endWhenDone {
+        if request.endWhenDone {
             var ahead: Set<String> = []
             for id in filter.jobIDs.sorted() {
                 let job = try await job(id)
@@ -310,6 +339,6 @@ public final class Ledger: Sendable {
             }
             awaited = ahead
         }
-        return EventReader(log: events, after: cursor, filter: filter, awaiting: awaited)
+        return EventSubscription(after: cursor, filter: filter, awaited: awaited)
     }
 }

@@ -6,6 +6,8 @@ struct LedgerBatch {
         var row: JobRow
         /// Before the batch; nil for a new job.
         var oldState: JobState?
+        /// Of a new job: those it depends on, with their states.
+        var parents: [String: JobState] = [:]
     }
 
     private(set) var changes: [Change] = []
@@ -33,14 +35,19 @@ struct LedgerBatch {
         committed: (String) throws(OrchestratorError) -> JobRow?
     ) throws(OrchestratorError) -> (job: Job, existed: Bool) {
         let position = positions[id]
-        let current: JobRow?
-        if let position { current = changes[position].row } else { current = try committed(id) }
-
-        if current == nil, case .submit = command, openJobs >= maxOpenJobs {
-            throw OrchestratorError(
-                .resourceExhausted(retryAfter: .seconds(5)),
-                "\(openJobs) jobs are waiting or running, and at most \(maxOpenJobs) may; retry when some have ended"
-            ).because(.tooManyOpenJobs, ["limit": "\(maxOpenJobs)"])
+        let current = try row(id, committed: committed)
+        var parents: [String: JobState] = [:]
+        if current == nil, case .submit(let spec) = command {
+            guard openJobs < maxOpenJobs else {
+                throw OrchestratorError(
+                    .resourceExhausted(retryAfter: .seconds(5)),
+                    "\(openJobs) jobs are waiting or running, and at most \(maxOpenJobs) may; retry when some have ended"
+                ).because(.tooManyOpenJobs, ["limit": "\(maxOpenJobs)"])
+            }
+            for parent in spec.dependsOn {
+                guard let row = try row(parent, committed: committed) else { throw .unknownParent(parent) }
+                parents[parent] = row.job.state
+            }
         }
         let transition = try JobMachine.apply(command, to: current?.job, id: id, now: now, jitter: jitter)
         guard transition.changed else { return (transition.job, current != nil) }
@@ -52,14 +59,42 @@ struct LedgerBatch {
             row.job.lastSequence = lastSequence
             events.append((event, row.number))
         }
+        if current == nil { row.job.openParents = parents.count { $0.value != .succeeded } }
         let wasOpen = current.map { !$0.job.state.isTerminal } ?? false
         openJobs += (row.job.state.isTerminal ? 0 : 1) - (wasOpen ? 1 : 0)
         if let position {
             changes[position].row = row
         } else {
             positions[id] = changes.count
-            changes.append(Change(row: row, oldState: current?.job.state))
+            changes.append(Change(row: row, oldState: current?.job.state, parents: parents))
         }
         return (row.job, current != nil)
+    }
+
+    private func row(
+        _ id: String, committed: (String) throws(OrchestratorError) -> JobRow?
+    ) throws(OrchestratorError) -> JobRow? {
+        if let position = positions[id] { return changes[position].row }
+        return try committed(id)
+    }
+
+    /// After the last command: what later commands of the batch did to the parents of its new jobs.
+    mutating func settleParents() {
+        for index in changes.indices where !changes[index].parents.isEmpty {
+            for parent in changes[index].parents.keys {
+                if let position = positions[parent] { changes[index].parents[parent] = changes[position].row.job.state }
+            }
+            let isOpen = !changes[index].row.job.state.isTerminal
+            changes[index].row.job.openParents =
+                isOpen ? changes[index].parents.count { $0.value != .succeeded } : 0
+        }
+    }
+}
+
+extension OrchestratorError {
+    static func unknownParent(_ id: String) -> OrchestratorError {
+        .invalidArgument(
+            "depends_on",
+            "depends_on \(id.debugDescription): no such job is known here; submit it before, or in the same batch")
     }
 }

@@ -61,6 +61,27 @@ enum LedgerSchema {
         migrator.registerMigration("jobs know their trace") { database in
             try database.execute(sql: "ALTER TABLE jobs ADD COLUMN trace_parent TEXT")
         }
+        migrator.registerMigration("2: dependencies, deadlines, resources") { database in
+            // `depends_on` is the ids, with spaces between, which no id contains.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN depends_on TEXT;
+                    ALTER TABLE jobs ADD COLUMN deadline_ns INTEGER;
+                    ALTER TABLE jobs ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE jobs ADD COLUMN cpus REAL;
+                    ALTER TABLE jobs ADD COLUMN memory_bytes INTEGER;
+                    ALTER TABLE jobs ADD COLUMN gpus INTEGER;
+                    ALTER TABLE jobs ADD COLUMN processes INTEGER;
+                    """)
+        }
+        migrator.registerMigration("3: identity") { database in
+            // What page tokens are keyed with, so that one of another ledger is not taken for one of this.
+            try database.execute(
+                sql: """
+                    CREATE TABLE identity (key BLOB NOT NULL) STRICT;
+                    INSERT INTO identity (key) VALUES (randomblob(16));
+                    """)
+        }
         return migrator
     }
 }

@@ -74,17 +74,19 @@ struct LedgerStore {
         var oldestSequence: UInt64
         var lastSequence: UInt64
         var cursors: [String: UInt64]
+        var followUps: FollowUps
     }
 
     /// Open jobs, the newest ended ones (in the order in which they are to be forgotten) and the newest events.
     func start(_ configuration: Ledger.Configuration) throws(OrchestratorError) -> Start {
         do {
             return try database.read { database in
-                let open = try Row.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
-                let ended = try Row.fetchAll(
+                var open = try JobRow.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
+                let followUps = try Self.followUps(&open, in: database)
+                let ended = try JobRow.fetchAll(
                     database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY number DESC LIMIT ?",
                     arguments: [configuration.recentJobs])
-                let jobs = try (open + ended).map { try JobRow($0) }
+                let jobs = open + ended
                 let events = try Row.fetchAll(
                     database, sql: EventRow.selectSQL + " ORDER BY sequence DESC LIMIT ?",
                     arguments: [configuration.recoveredEvents])
@@ -104,13 +106,35 @@ struct LedgerStore {
                     },
                     totals: totals,
                     newestEvents: try events.reversed().map { try EventRow.event($0) },
-                    oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors)
+                    oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
+                    followUps: followUps)
             }
         } catch let error as OrchestratorError {
             throw error
         } catch {
             throw Self.unusable(path, error)
         }
+    }
+
+    /// Which open job waits for which, from the parents' states.
+    private static func followUps(_ open: inout [JobRow], in database: Database) throws -> FollowUps {
+        var followUps = FollowUps()
+        var states: [String: JobState] = [:]
+        if open.contains(where: { !$0.job.spec.dependsOn.isEmpty }) {
+            states = Dictionary(open.map { ($0.job.id, $0.job.state) }, uniquingKeysWith: { $1 })
+        }
+        for index in open.indices {
+            var parents: [String: JobState] = [:]
+            for id in open[index].job.spec.dependsOn {
+                let found = try states[id] ?? JobRow.state(of: id, in: database)
+                states[id] = found
+                // Retention keeps it; should it be gone all the same, nobody can say that it went well.
+                parents[id] = found ?? .failed
+            }
+            open[index].job.openParents = parents.count { $0.value != .succeeded }
+            followUps.opened(open[index].job, parents: parents)
+        }
+        return followUps
     }
 
     /// Moves the write-ahead log into the database file and closes both.

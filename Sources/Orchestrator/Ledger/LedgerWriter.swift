@@ -24,16 +24,41 @@ struct LedgerWriter {
     var totals: [JobState: Int]
     /// Why nothing is written any more.
     private(set) var end: OrchestratorError?
+    var followUps: FollowUps
+    /// After a commit of follow-ups that failed.
+    private var followUpsRest: ContinuousClock.Instant?
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
         case submission(Result<Submission, OrchestratorError>)
         case submissions([Result<Submission, OrchestratorError>])
         case job(Result<Job, OrchestratorError>)
+        case nobodys
+    }
+
+    init(
+        database: DatabasePool, path: String, index: JobIndex, events: EventLog, queue: CommandQueue,
+        observers: LedgerObservers, maxOpenJobs: Int, logger: Logger, now: @escaping @Sendable () -> Timestamp,
+        start: LedgerStore.Start
+    ) {
+        self.database = database
+        self.path = path
+        self.index = index
+        self.events = events
+        self.queue = queue
+        self.observers = observers
+        self.maxOpenJobs = maxOpenJobs
+        self.logger = logger
+        self.now = now
+        lastSequence = start.lastSequence
+        totals = start.totals
+        followUps = start.followUps
     }
 
     mutating func run() {
-        while let work = queue.take() {
+        while let work = queue.take(within: pause()) {
+            defer { followUp() }
+            if work.requests.isEmpty && work.cursors.isEmpty { continue }
             var cursors = work.cursors
             var rest = work.requests[...]
             repeat {
@@ -49,10 +74,33 @@ struct LedgerWriter {
         }
     }
 
-    private mutating func commit(_ requests: ArraySlice<LedgerRequest>, cursors: [String: UInt64]) {
+    // MARK: What follows
+
+    /// Until something is due; nil is until somebody asks for something.
+    private mutating func pause() -> Duration? {
+        let now = now()
+        guard let next = followUps.nextTime(now: now) else { return nil }
+        let rest = followUpsRest.map { $0 - .now } ?? .zero
+        // Looked at now and then, since the wall clock may be set while we sleep.
+        return min(max(.zero, rest, now.duration(to: next)), .seconds(10))
+    }
+
+    /// One transaction of it: callers come between.
+    private mutating func followUp() {
+        if let rest = followUpsRest, rest > .now { return }
+        let commands = followUps.due(now: now(), limit: Self.maxBatch)
+        if commands.isEmpty { return }
+        let isDone = commit(commands.map { .followUp($0.id, $0.command) }[...], cursors: [:])
+        if isDone { followUps.done(commands) }
+        followUpsRest = isDone ? nil : .now + .seconds(1)
+    }
+
+    /// - Returns: false when it failed, and nothing was changed.
+    @discardableResult
+    private mutating func commit(_ requests: ArraySlice<LedgerRequest>, cursors: [String: UInt64]) -> Bool {
         if let end {
             for request in requests { refuse(request, end) }
-            return
+            return false
         }
         var batch = LedgerBatch(
             lastSequence: lastSequence, openJobs: index.size.open, maxOpenJobs: maxOpenJobs, now: now())
@@ -65,6 +113,7 @@ struct LedgerWriter {
         do {
             try database.writeWithoutTransaction { database in
                 for request in requests { answers.append(apply(request, to: &batch, in: database)) }
+                batch.settleParents()
                 if batch.isEmpty && cursors.isEmpty { return }
                 for change in batch.changes {
                     if let oldState = change.oldState { newTotals[oldState, default: 0] -= 1 }
@@ -94,14 +143,19 @@ struct LedgerWriter {
             note(failure)
             for (request, answer) in zip(requests, answers) { refuse(request, answer, failure) }
             for request in requests.dropFirst(answers.count) { refuse(request, failure) }
-            return
+            return false
         }
         note(nil)
         lastSequence = batch.lastSequence
         totals = newTotals
 
         let batchEvents = batch.events.map(\.event)
-        if !batch.isEmpty { index.apply(batch.changes.map { ($0.row, $0.oldState) }) }
+        var released: [Job] = []
+        if !batch.isEmpty {
+            let releases = followUps.committed(batch.changes)
+            index.apply(batch.changes.map { ($0.row, $0.oldState) })
+            released = index.release(releases)
+        }
         if !batchEvents.isEmpty { events.append(batchEvents) }
         for (request, answer) in zip(requests, answers) { reply(request, answer) }
         if !batchEvents.isEmpty { events.wakeAll() }
@@ -110,8 +164,9 @@ struct LedgerWriter {
                 CommittedBatch(
                     events: batchEvents,
                     changes: batch.changes.map { CommittedBatch.Change(job: $0.row.job, oldState: $0.oldState) },
-                    rows: rows, commitSeconds: seconds))
+                    rows: rows, commitSeconds: seconds, released: released))
         }
+        return true
     }
 
     // MARK: Applying
@@ -119,9 +174,38 @@ struct LedgerWriter {
     private func apply(_ request: LedgerRequest, to batch: inout LedgerBatch, in database: Database) -> Answer {
         switch request {
         case .submit(let spec, _): .submission(submit(spec, to: &batch, in: database))
-        case .submitMany(let specs, _): .submissions(specs.map { submit($0, to: &batch, in: database) })
+        case .submitMany(let specs, _): .submissions(submit(specs, to: &batch, in: database))
         case .change(let id, let command, _):
             .job(apply(command, id: id, to: &batch, in: database).map(\.job))
+        case .followUp(let id, let command):
+            followUp(command, id: id, to: &batch, in: database)
+        }
+    }
+
+    private func followUp(
+        _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
+    ) -> Answer {
+        if case .failure(let error) = apply(command, id: id, to: &batch, in: database) {
+            logger.error("what follows for a job can't be applied: \(error)", metadata: ["job": "\(id)"])
+        }
+        return .nobodys
+    }
+
+    /// Parents come before their children here. One that was refused takes its children with it: its id may be that of
+    /// another job, which they did not mean.
+    private func submit(
+        _ specs: [JobSpec], to batch: inout LedgerBatch, in database: Database
+    ) -> [Result<Submission, OrchestratorError>] {
+        var refused: Set<String> = []
+        return specs.map { spec in
+            let result: Result<Submission, OrchestratorError>
+            if let parent = spec.dependsOn.first(where: refused.contains) {
+                result = .failure(.refusedParent(parent))
+            } else {
+                result = submit(spec, to: &batch, in: database)
+            }
+            if case .failure = result { refused.insert(spec.id) }
+            return result
         }
     }
 
@@ -203,7 +287,7 @@ struct LedgerWriter {
         case (.submit(_, let caller), .submission(let result)): caller.resume(with: result.mapError { $0 })
         case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
         case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
-        case (.submit, _), (.submitMany, _), (.change, _): break
+        case (.submit, _), (.submitMany, _), (.change, _), (.followUp, _): break
         }
     }
 
@@ -216,6 +300,7 @@ struct LedgerWriter {
         case .submission(let result): reply(request, .submission(refused(result)))
         case .submissions(let results): reply(request, .submissions(results.map(refused)))
         case .job(let result): reply(request, .job(refused(result)))
+        case .nobodys: break
         }
     }
 
@@ -225,6 +310,7 @@ struct LedgerWriter {
         case .submit(_, let caller): caller.resume(throwing: failure)
         case .submitMany(let specs, let caller): caller.resume(returning: specs.map { _ in .failure(failure) })
         case .change(_, _, let caller): caller.resume(throwing: failure)
+        case .followUp: break
         }
     }
 
@@ -266,5 +352,13 @@ struct LedgerWriter {
         }
         if let failure, before == nil { logger.error("\(failure.message)") }
         if failure == nil, before != nil { logger.notice("the ledger \(path) can be written again") }
+    }
+}
+
+extension OrchestratorError {
+    static func refusedParent(_ id: String) -> OrchestratorError {
+        .invalidArgument(
+            "depends_on",
+            "depends_on \(id.debugDescription): that job was refused in the same batch; put it right first")
     }
 }

@@ -28,6 +28,12 @@ struct RowWriter {
 
     mutating func bind(_ value: some FixedWidthInteger) { bind(Int64(truncatingIfNeeded: value)) }
 
+    mutating func bind(_ value: Double?) {
+        guard let value else { return bindNull() }
+        position += 1
+        sqlite3_bind_double(statement, position, value)
+    }
+
     mutating func bindNull() {
         position += 1
         sqlite3_bind_null(statement, position)

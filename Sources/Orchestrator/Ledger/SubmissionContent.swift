@@ -10,6 +10,9 @@ extension JobSpec {
         if labels != other.labels { names.append("labels") }
         if timeout != other.timeout { names.append("timeout") }
         if retry != other.retry { names.append("retry") }
+        if dependsOn != other.dependsOn { names.append("depends_on") }
+        if resources != other.resources { names.append("resources") }
+        if deadline != other.deadline { names.append("deadline") }
         return names
     }
 }

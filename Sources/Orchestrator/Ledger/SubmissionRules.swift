@@ -5,6 +5,7 @@ struct SubmissionRules: Sendable {
     var maxPayloadBytes: Int
 
     static let maxTimeout = Duration.seconds(365 * 86_400)
+    static let maxParents = 256
 
     /// `spec` in the form it is stored and compared in, or the error that names the offending field.
     func checked(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
@@ -15,37 +16,42 @@ struct SubmissionRules: Sendable {
                     + "cpu_short, or to a server with a bridge"
             ).because(.slurmNotConfigured)
         }
-        if !spec.id.isEmpty { try checkID(spec.id) }
+        if !spec.id.isEmpty { try checkID(spec.id, field: "job_id") }
         try checkPayload(spec.payload)
         try checkLabels(spec.labels)
-        if let timeout = spec.timeout {
-            guard timeout > .zero, timeout <= Self.maxTimeout else {
+        for (field, limit) in [("timeout", spec.timeout), ("deadline", spec.deadline)] {
+            guard let limit else { continue }
+            guard limit > .zero, limit <= Self.maxTimeout else {
                 throw .invalidArgument(
-                    "timeout", "timeout of \(timeout.inSeconds) s: must be more than 0 and at most 365 days")
+                    field, "\(field) of \(limit.inSeconds) s: must be more than 0 and at most 365 days")
             }
         }
         try checkRetry(spec.retry)
+        try checkParents(spec)
+        try checkResources(spec.resources)
 
         var stored = spec
         if stored.payload.isEmpty { stored.payload = Array("{}".utf8) }
         // The database holds nanoseconds; equality with what it gives back needs the same here.
         stored.timeout = spec.timeout.map { .nanoseconds($0.nanoseconds) }
+        stored.deadline = spec.deadline.map { .nanoseconds($0.nanoseconds) }
         stored.retry.initialBackoff = spec.retry.initialBackoff.map { .nanoseconds($0.nanoseconds) }
         stored.retry.maxBackoff = spec.retry.maxBackoff.map { .nanoseconds($0.nanoseconds) }
         if !spec.retry.retryOn.isEmpty { stored.retry.retryOn = Set(spec.retry.retryOn).sorted() }
+        if spec.dependsOn.count > 1 { stored.dependsOn = Set(spec.dependsOn).sorted() }
         return stored
     }
 
-    private func checkID(_ id: String) throws(OrchestratorError) {
+    private func checkID(_ id: String, field: String) throws(OrchestratorError) {
         let bytes = id.utf8
-        guard bytes.count <= 128 else {
-            throw .invalidArgument("job_id", "job_id of \(bytes.count) bytes: at most 128 are allowed")
+        guard (1...128).contains(bytes.count) else {
+            throw .invalidArgument(field, "\(field) of \(bytes.count) bytes: 1 to 128 are allowed")
         }
         guard bytes.first != UInt8(ascii: "."), bytes.first != UInt8(ascii: "-"), bytes.allSatisfy(Self.isAllowedInID)
         else {
             throw .invalidArgument(
-                "job_id",
-                "job_id \(id.debugDescription): allowed are A-Z a-z 0-9 . _ : @ + = ~ , - and it must not start with . or -"
+                field,
+                "\(field) \(id.debugDescription): allowed are A-Z a-z 0-9 . _ : @ + = ~ , - and it must not start with . or -"
             )
         }
     }
@@ -94,6 +100,33 @@ struct SubmissionRules: Sendable {
 
     private static func hasControlCharacter(_ text: String) -> Bool {
         text.unicodeScalars.contains { $0.properties.generalCategory == .control }
+    }
+
+    private func checkParents(_ spec: JobSpec) throws(OrchestratorError) {
+        guard spec.dependsOn.count <= Self.maxParents else {
+            throw .invalidArgument(
+                "depends_on",
+                "depends_on: \(spec.dependsOn.count) jobs, at most \(Self.maxParents) are allowed; put a job between")
+        }
+        for parent in spec.dependsOn {
+            try checkID(parent, field: "depends_on")
+            if parent == spec.id {
+                throw .invalidArgument(
+                    "depends_on", "depends_on \(parent.debugDescription): a job can't depend on itself")
+            }
+        }
+    }
+
+    private func checkResources(_ resources: Resources) throws(OrchestratorError) {
+        guard resources.cpus >= 0, resources.cpus <= 1_000_000 else {
+            throw .invalidArgument(
+                "resources.cpus", "resources.cpus of \(resources.cpus): must be 0 or more and at most 1000000")
+        }
+        guard resources.memoryBytes <= UInt64(Int64.max) else {
+            throw .invalidArgument(
+                "resources.memory_bytes",
+                "resources.memory_bytes of \(resources.memoryBytes): at most \(Int64.max) are allowed")
+        }
     }
 
     private func checkRetry(_ retry: RetryPolicy) throws(OrchestratorError) {

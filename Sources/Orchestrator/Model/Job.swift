@@ -10,7 +10,12 @@ public struct JobSpec: Sendable, Equatable {
     public var labels: [String: String]
     /// Of one attempt; nil is the class's default.
     public var timeout: Duration?
+    /// From the submission to the job's end, all waiting and all attempts included; nil is none.
+    public var deadline: Duration?
     public var retry: RetryPolicy
+    /// Ids of the jobs that must succeed before this one starts; in the ledger sorted, each once.
+    public var dependsOn: [String]
+    public var resources: Resources
     public var source: JobSource
     /// The caller's place in a distributed trace, `00-TRACEID-PARENTID-FLAGS` (W3C Trace Context): the trace's id stands
     /// in the job's events, and the job's process gets it all. Not content.
@@ -18,7 +23,9 @@ public struct JobSpec: Sendable, Equatable {
 
     public init(
         id: String = "", jobClass: JobClass = .cpuShort, payload: [UInt8] = Array("{}".utf8), priority: Int32 = 0,
-        labels: [String: String] = [:], timeout: Duration? = nil, retry: RetryPolicy = .none, source: JobSource = .rpc,
+        labels: [String: String] = [:], timeout: Duration? = nil, deadline: Duration? = nil,
+        retry: RetryPolicy = .none, dependsOn: [String] = [], resources: Resources = .unspecified,
+        source: JobSource = .rpc,
         traceParent: String? = nil
     ) {
         self.id = id
@@ -27,7 +34,10 @@ public struct JobSpec: Sendable, Equatable {
         self.priority = priority
         self.labels = labels
         self.timeout = timeout
+        self.deadline = deadline
         self.retry = retry
+        self.dependsOn = dependsOn
+        self.resources = resources
         self.source = source
         self.traceParent = traceParent
     }
@@ -92,6 +102,11 @@ public struct Job: Sendable, Equatable {
     public var cancelReason: String?
     /// Who asked: the source of the job's task_cancelled event.
     public var cancelSource: String?
+    /// Set once its deadline has passed while it ran: its next end is then FAILED with TIMEOUT.
+    public var isExpired: Bool
+    /// Of `spec.dependsOn`, how many have not succeeded: while there are any, the job does not start. Not stored, as it
+    /// follows from the parents; 0 for a job that has ended.
+    public var openParents: Int
     /// Attempts that were given a number but never ran; they do not count against the retry policy.
     public var unstartedAttempts: UInt32
     /// Of its newest event.
@@ -107,10 +122,18 @@ public struct Job: Sendable, Equatable {
         self.error = ""
         self.result = []
         self.slurmJobID = ""
+        self.isExpired = false
+        self.openParents = 0
         self.unstartedAttempts = 0
         self.lastSequence = 0
     }
 
     public var id: String { spec.id }
     public var jobClass: JobClass { spec.jobClass }
+
+    /// When it fails with TIMEOUT unless it has ended.
+    public var deadline: Timestamp? { spec.deadline.map { submittedAt.advanced(by: $0) } }
+
+    /// Whether its attempt, if it has one, is to be ended: the ledger then gives the job the end that it has coming.
+    public var isToStop: Bool { cancelReason != nil || isExpired }
 }

@@ -22,6 +22,59 @@ extension Timestamp {
         return "\(date)T\(time)\(digits)Z"
     }
 
+    /// A moment as RFC 3339 §5.6 writes it, with a fraction of at most 9 digits and any offset; a leap second is the second
+    /// after it. nil for anything else, and for what lies outside of 64 bits of nanoseconds.
+    public init?(rfc3339 text: String) {
+        var rest = Array(text.utf8)[...]
+        func take(_ characters: String) -> Bool {
+            guard let first = rest.first, characters.utf8.contains(first) else { return false }
+            rest.removeFirst()
+            return true
+        }
+        func number(_ digits: Int, _ range: ClosedRange<Int>) -> Int? {
+            let word = rest.prefix(digits)
+            guard word.count == digits, word.allSatisfy({ (48...57).contains($0) }) else { return nil }
+            rest.removeFirst(digits)
+            let value = word.reduce(0) { $0 * 10 + Int($1) - 48 }
+            return range.contains(value) ? value : nil
+        }
+        guard let year = number(4, 0...9999), take("-"), let month = number(2, 1...12), take("-"),
+            let day = number(2, 1...31), take("Tt"), let hour = number(2, 0...23), take(":"),
+            let minute = number(2, 0...59), take(":"), let second = number(2, 0...60)
+        else { return nil }
+        var fraction: Int64 = 0
+        if take(".") {
+            let digits = rest.prefix { (48...57).contains($0) }
+            guard (1...9).contains(digits.count) else { return nil }
+            rest.removeFirst(digits.count)
+            fraction = digits.reduce(0) { $0 * 10 + Int64($1) - 48 }
+            for _ in digits.count..<9 { fraction *= 10 }
+        }
+        var offset = 0
+        if !take("Zz") {
+            guard let sign = rest.first, take("+-"), let hours = number(2, 0...23), take(":"),
+                let minutes = number(2, 0...59)
+            else { return nil }
+            offset = (hours * 3600 + minutes * 60) * (sign == UInt8(ascii: "-") ? -1 : 1)
+        }
+        let days = Self.days(year: year, month: month, day: day)
+        guard rest.isEmpty, Self.civil(days: days) == (year, month, day) else { return nil }
+        let seconds = Int64(days * 86_400 + hour * 3600 + minute * 60 + second - offset)
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, overflowed) = product.addingReportingOverflow(fraction)
+        guard !overflow, !overflowed else { return nil }
+        self.init(nanoseconds: sum)
+    }
+
+    /// From 1970-01-01 to a date: the inverse of `civil`.
+    private static func days(year: Int, month: Int, day: Int) -> Int {
+        let year = month <= 2 ? year - 1 : year
+        let era = (year >= 0 ? year : year - 399) / 400
+        let yearOfEra = year - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+
     /// The date, in the proleptic Gregorian calendar, `days` after 1970-01-01. Years are counted from March, so that the
     /// leap day is a year's last, and in eras of 400 years, which all have 146 097 days.
     private static func civil(days: Int) -> (year: Int, month: Int, day: Int) {

@@ -48,7 +48,7 @@ struct AttemptRemains: Sendable {
         let limit = cap + 64 << 10
         let tail = tail(
             directory.standardOutput, record.outputTruncated ? directory.standardOutputTail : nil, limit,
-            seen: record.outputBytes)
+            seen: Int64(clamping: record.outputBytes))
         return AttemptResult.output(tail: tail.bytes, isWhole: tail.isWhole, cap: cap)
     }
 

@@ -15,10 +15,11 @@ struct ExitRecord: Sendable, Equatable {
     var outOfMemory = false
     /// It reached its limit of processes.
     var refusedForks = false
-    /// Written by the command to its standard output, kept or not.
-    var outputBytes: Int64 = 0
     var outputTruncated = false
     var errorTruncated = false
+    /// Bytes the command wrote, kept or not.
+    var outputBytes: UInt64 = 0
+    var errorBytes: UInt64 = 0
 
     init(end: End, timedOut: Bool = false, cancelled: Bool = false) {
         self.end = end
@@ -51,8 +52,9 @@ struct ExitRecord: Sendable, Equatable {
         leftovers = number("leftovers") == 1
         outOfMemory = number("out_of_memory") == 1
         refusedForks = number("refused_forks") == 1
-        outputBytes = fields["stdout_bytes"].flatMap { Int64($0) } ?? 0
         outputTruncated = number("stdout_truncated") == 1
         errorTruncated = number("stderr_truncated") == 1
+        outputBytes = fields["stdout_bytes"].flatMap { UInt64($0) } ?? 0
+        errorBytes = fields["stderr_bytes"].flatMap { UInt64($0) } ?? 0
     }
 }

@@ -44,6 +44,7 @@ public final class Runner: Sendable {
     private let watch: ProcessWatch
     let lifeline: Lifeline?
     let workers: WorkerPool?
+    private let cgroups: Cgroups
     private let logger: Logger
     private let ongoing = Mutex<[AttemptKey: Ongoing]>([:])
     /// Files and spawning are blocking calls of a fraction of a millisecond: two threads of their own keep them off the
@@ -64,6 +65,7 @@ public final class Runner: Sendable {
         jobsDirectory = WholeFile.resolved(configuration.jobsDirectory)
         environment = CommandEnvironment(server: serverEnvironment, inherit: configuration.inheritedVariables)
         if !configuration.sandboxes.isEmpty { try Sandbox.check(supervisor: supervisor) }
+        cgroups = Cgroups(configuration.cgroups, logger: logger)
         let hasWorkers = configuration.handlers.byName.values.contains { $0.mode != .process }
         let lifeline = configuration.endsWithServer || hasWorkers ? try Lifeline() : nil
         self.lifeline = lifeline
@@ -74,8 +76,8 @@ public final class Runner: Sendable {
                 WorkerPool.Setting(
                     supervisor: supervisor, directory: jobsDirectory + "/.workers",
                     environment: environment.inherited, grace: configuration.grace, limits: configuration.limits,
-                    cgroups: configuration.cgroups, sandboxes: configuration.sandboxes,
-                    outputCap: configuration.outputCap),
+                    cgroups: cgroups, sandboxes: configuration.sandboxes,
+                    openFiles: configuration.openFiles),
                 watch: watch, lifeline: lifeline, logger: logger)
         } else {
             workers = nil
@@ -90,14 +92,31 @@ public final class Runner: Sendable {
     public func validate(_ spec: JobSpec) throws(OrchestratorError) {
         _ = try PayloadCommand.command(of: spec, handlers: configuration.handlers)
         _ = try limits(spec)
+        let wanted = Int(spec.resources.gpus)
+        guard wanted > 0 else { return }
+        guard spec.jobClass == .gpu else {
+            throw .invalidArgument(
+                "resources.gpus",
+                "resources.gpus of \(wanted): a job of class \(spec.jobClass.word) gets no GPU; submit it as gpu")
+        }
+        guard wanted <= configuration.gpus.count else {
+            throw .invalidArgument(
+                "resources.gpus",
+                "resources.gpus of \(wanted): this server has \(configuration.gpus.count); ask for fewer, or list them "
+                    + "under gpus in the runner's configuration")
+        }
     }
 
+    /// Of what the class may have at most, what the job asks for.
     private func limits(_ spec: JobSpec) throws(OrchestratorError) -> ResourceLimits {
-        try (configuration.limits[spec.jobClass] ?? .none).narrowed(to: .unspecified, spec.jobClass)
+        try (configuration.limits[spec.jobClass] ?? .none).narrowed(to: spec.resources, spec.jobClass)
     }
 
-    /// Ends the workers that have nothing to do; called when no more jobs come.
-    public func close() async { await workers?.close() }
+    /// Ends the workers that have nothing to do, and tidies up; called when no more jobs come.
+    public func close() async {
+        await workers?.close()
+        cgroups.close()
+    }
 
     /// Where the files of an attempt are, for reading its logs. Throws for an id that is no safe file name.
     public func directory(jobID: String, attempt: UInt32) throws(OrchestratorError) -> AttemptDirectory {
@@ -230,18 +249,21 @@ public final class Runner: Sendable {
     private func prepare(_ job: Job) -> Result<Attempt, OrchestratorError> {
         Result { () throws(OrchestratorError) in
             let command = try PayloadCommand.command(of: job.spec, handlers: configuration.handlers)
+            var timeout =
+                job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass] ?? .seconds(24 * 3600)
+            // The supervisor keeps the deadline even while no server runs.
+            if let started = job.startedAt, let deadline = job.deadline {
+                timeout = min(timeout, max(.milliseconds(1), started.duration(to: deadline)))
+            }
             return Attempt(
                 job: job, command: command, directory: try directory(jobID: job.id, attempt: job.attempt),
-                timeout: job.spec.timeout ?? command.timeout ?? configuration.timeouts[job.jobClass]
-                    ?? .seconds(24 * 3600),
-                limits: try limits(job.spec),
-                sandbox: configuration.sandboxes[job.jobClass])
+                timeout: timeout, limits: try limits(job.spec), sandbox: configuration.sandboxes[job.jobClass])
         }
     }
 
     /// A gpu job's own devices, one unless it asks for more.
     private func devices(for job: Job) async -> [String] {
-        job.jobClass == .gpu ? await configuration.gpus.take(1) : []
+        job.jobClass == .gpu ? await configuration.gpus.take(max(1, Int(job.spec.resources.gpus))) : []
     }
 
     private func became(_ key: AttemptKey, supervisor: Int32) {
@@ -283,8 +305,8 @@ public final class Runner: Sendable {
             "--cwd", attempt.command.workingDirectory ?? directory.work,
         ]
         if attempt.command.standardInput != nil { arguments += ["--stdin", directory.standardInput] }
-        if let files = configuration.openFiles { arguments += ["--open-files", String(files)] }
-        arguments += attempt.limits.arguments + configuration.cgroups.arguments
+        arguments += attempt.limits.arguments(softOpenFiles: configuration.openFiles)
+        arguments += cgroups.arguments(for: attempt.limits)
         if let sandbox = attempt.sandbox { arguments += sandbox.arguments(directory, attempt.job.jobClass) }
         return try SupervisorProcess.start(
             program: supervisor, arguments: arguments + ["--"] + attempt.command.arguments,

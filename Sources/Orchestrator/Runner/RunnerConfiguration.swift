@@ -14,8 +14,8 @@ public struct RunnerConfiguration: Sendable {
     public var resultCap: Int
     /// What attempts may use, by class. Default: no limits.
     public var limits: [JobClass: ResourceLimits]
-    /// Where attempts get control groups. Default: none.
-    public var cgroups: CgroupParents
+    /// Makes the groups in which attempts with limits get their own, when the first needs one. Default: none.
+    public var cgroups: (@Sendable () -> CgroupParents)?
     /// For commands of these classes. Default: none.
     public var sandboxes: [JobClass: Sandbox]
     /// Whether attempts are cancelled when this process is gone, whichever way; otherwise they go on, to be adopted by
@@ -34,7 +34,7 @@ public struct RunnerConfiguration: Sendable {
     public mutating func apply(_ settings: RunnerSettings, path: String) {
         limits = settings.limits
         sandboxes = settings.sandboxes
-        if settings.usesCgroups, !settings.limits.isEmpty { cgroups = CgroupParents.prepare() }
+        cgroups = settings.usesCgroups ? CgroupParents.prepare : nil
         handlers = settings.handlers
         gpus = GPUDevices(settings.gpus, path: path)
         if let variables = settings.inheritedVariables { inheritedVariables = variables }
@@ -49,7 +49,7 @@ public struct RunnerConfiguration: Sendable {
         jobsDirectory: String, supervisorPath: String? = nil,
         timeouts: [JobClass: Duration] = RunnerConfiguration.defaultTimeouts,
         grace: Duration = .seconds(5), outputCap: Int64 = 16 << 20, resultCap: Int = 1 << 20,
-        limits: [JobClass: ResourceLimits] = [:], cgroups: CgroupParents = .none,
+        limits: [JobClass: ResourceLimits] = [:], cgroups: (@Sendable () -> CgroupParents)? = nil,
         sandboxes: [JobClass: Sandbox] = [:], endsWithServer: Bool = false,
         handlers: Handlers = Handlers(), gpus: GPUDevices = GPUDevices([]),
         inheritedVariables: [String] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"],

@@ -60,6 +60,7 @@ public final class Scheduler: Sendable {
         ledger.observe { [weak self] batch in self?.committed(batch) }
         for job in ledger.openJobs() where job.jobClass.isLocal {
             switch job.state {
+            case .queued where job.openParents > 0: break
             case .queued: state.withLock { $0.core.enqueued(Self.entry(job), job.jobClass) }
             case .running: adopt(job)
             case .submitted, .succeeded, .failed, .cancelled: break
@@ -109,15 +110,19 @@ public final class Scheduler: Sendable {
                 let job = change.job
                 switch job.state {
                 case .queued:
-                    guard change.oldState != .queued else { continue }
+                    guard change.oldState != .queued, job.openParents == 0 else { continue }
                     state.core.enqueued(Self.entry(job), job.jobClass)
                     isNews = true
                 case .running:
-                    if job.cancelReason != nil { toCancel.append(job) }
+                    if job.isToStop { toCancel.append(job) }
                 case .succeeded, .failed, .cancelled:
                     if change.oldState == .queued { state.core.withdrawn(job.id, job.jobClass) }
                 case .submitted: break
                 }
+            }
+            for job in batch.released where job.jobClass.isLocal {
+                state.core.enqueued(Self.entry(job), job.jobClass)
+                isNews = true
             }
         }
         // One whose attempt is not followed yet is seen by `run`'s own look at the ledger.
@@ -257,7 +262,7 @@ public final class Scheduler: Sendable {
     }
 
     private func isToStop(_ job: Job) -> Bool {
-        state.withLock { $0.stopMessage != nil } || ledger.cachedJob(job.id)?.cancelReason != nil
+        state.withLock { $0.stopMessage != nil } || ledger.cachedJob(job.id)?.isToStop == true
     }
 
     private func follow(_ job: Job, _ slot: SchedulerCore.Slot) {
@@ -279,7 +284,7 @@ public final class Scheduler: Sendable {
         let job = ledger.cachedJob(start.id)
         state.withLock { state in
             state.core.ended(start.slot)
-            guard let job, job.state == .queued else { return }
+            guard let job, job.state == .queued, job.openParents == 0 else { return }
             var entry = Self.entry(job)
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)

@@ -5,6 +5,11 @@ public struct MessageCounter: Sendable {
     private var length = 0
     /// Bytes of the current message that are still to come.
     private var remaining = 0
+    /// How many of the bytes counted last stand before the end of the last message in them; 0 when none ends there.
+    public private(set) var lastEnd = 0
+
+    /// The last byte counted was the last of a message, or there was none.
+    public var isBetweenMessages: Bool { remaining == 0 && prefixSeen == 0 }
 
     public init() {}
 
@@ -12,12 +17,16 @@ public struct MessageCounter: Sendable {
     public mutating func count(_ bytes: UnsafeRawBufferPointer) -> Int {
         var count = 0
         var index = 0
+        lastEnd = 0
         while index < bytes.count {
             if remaining > 0 {
                 let step = min(remaining, bytes.count - index)
                 remaining -= step
                 index += step
-                if remaining == 0 { count += 1 }
+                if remaining == 0 {
+                    count += 1
+                    lastEnd = index
+                }
                 continue
             }
             // The first byte is flags; the other four are the length.
@@ -26,7 +35,10 @@ public struct MessageCounter: Sendable {
             index += 1
             guard prefixSeen == MessageDeframer.prefixLength else { continue }
             remaining = length
-            if length == 0 { count += 1 }
+            if length == 0 {
+                count += 1
+                lastEnd = index
+            }
             (prefixSeen, length) = (0, 0)
         }
         return count

@@ -135,14 +135,20 @@ extension Wire {
         /// Of one attempt. Absent or 0 is the server's default for the class.
         public var timeout: Wire.Duration? = nil
         public var retry: Wire.RetryPolicy? = nil
-        /// Ids of jobs that must succeed first.
+        /// Ids of jobs that must succeed first, at most 256: known here, or in the same SubmitJobs call, in any order. The job
+        /// waits in QUEUED; once one of them has failed or was cancelled it fails with DEPENDENCY_FAILED, and so on to those
+        /// that depend on it.
         public var dependsOn: [String] = []
         public var resources: Wire.Resources? = nil
+        /// From the submission to the job's end, all waiting and all attempts included; it fails with TIMEOUT when it is over.
+        /// Absent or 0 is none.
+        public var deadline: Wire.Duration? = nil
 
         public init(
             jobID: String = "", jobClass: Wire.JobClass = .init(rawValue: 0), payload: [UInt8] = [],
             priority: Int32 = 0, labels: [String: String] = [:], timeout: Wire.Duration? = nil,
-            retry: Wire.RetryPolicy? = nil, dependsOn: [String] = [], resources: Wire.Resources? = nil
+            retry: Wire.RetryPolicy? = nil, dependsOn: [String] = [], resources: Wire.Resources? = nil,
+            deadline: Wire.Duration? = nil
         ) {
             self.jobID = jobID
             self.jobClass = jobClass
@@ -153,6 +159,7 @@ extension Wire {
             self.retry = retry
             self.dependsOn = dependsOn
             self.resources = resources
+            self.deadline = deadline
         }
     }
 
@@ -240,6 +247,10 @@ extension Wire {
         public var priority: Int32 = 0
         /// Sequence of the job's newest event; StreamEvents after it misses nothing of this job.
         public var lastSequence: UInt64 = 0
+        /// In order of their ids.
+        public var dependsOn: [String] = []
+        /// When the job fails with TIMEOUT unless it has ended; absent without a deadline.
+        public var deadline: Wire.Timestamp? = nil
 
         public init(
             jobID: String = "", jobClass: Wire.JobClass = .init(rawValue: 0), state: Wire.JobState = .init(rawValue: 0),
@@ -247,7 +258,7 @@ extension Wire {
             finishedAt: Wire.Timestamp? = nil, exitCode: Int32 = 0, signal: Int32 = 0,
             failureReason: Wire.FailureReason = .init(rawValue: 0), error: String = "", result: [UInt8] = [],
             slurmJobID: String = "", payload: [UInt8] = [], labels: [String: String] = [:], priority: Int32 = 0,
-            lastSequence: UInt64 = 0
+            lastSequence: UInt64 = 0, dependsOn: [String] = [], deadline: Wire.Timestamp? = nil
         ) {
             self.jobID = jobID
             self.jobClass = jobClass
@@ -266,6 +277,8 @@ extension Wire {
             self.labels = labels
             self.priority = priority
             self.lastSequence = lastSequence
+            self.dependsOn = dependsOn
+            self.deadline = deadline
         }
     }
 
@@ -614,6 +627,10 @@ extension Wire.SubmitJobRequest: WireMessage {
                 try Wire.Resources(wire: UnsafeRawPointer(value))
             }
         }
+        if let value = c.deadline {
+            deadline = try nested("deadline") { () throws(WireError) in try Wire.Duration(wire: UnsafeRawPointer(value))
+            }
+        }
     }
 
     public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
@@ -642,6 +659,9 @@ extension Wire.SubmitJobRequest: WireMessage {
         if let resources {
             c.pointee.resources = resources.wire(in: arena).assumingMemoryBound(
                 to: DspyOrchestrator__V1__Resources.self)
+        }
+        if let deadline {
+            c.pointee.deadline = deadline.wire(in: arena).assumingMemoryBound(to: Google__Protobuf__Duration.self)
         }
         return UnsafeMutableRawPointer(c)
     }
@@ -832,6 +852,14 @@ extension Wire.Job: WireMessage {
         }
         priority = c.priority
         lastSequence = c.last_sequence
+        for index in 0..<c.n_depends_on {
+            dependsOn.append(try wireString(c.depends_on[index], "depends_on"))
+        }
+        if let value = c.deadline {
+            deadline = try nested("deadline") { () throws(WireError) in
+                try Wire.Timestamp(wire: UnsafeRawPointer(value))
+            }
+        }
     }
 
     public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
@@ -869,6 +897,11 @@ extension Wire.Job: WireMessage {
         }
         c.pointee.priority = priority
         c.pointee.last_sequence = lastSequence
+        c.pointee.n_depends_on = dependsOn.count
+        c.pointee.depends_on = arena.array(dependsOn) { arena.binary($0) }
+        if let deadline {
+            c.pointee.deadline = deadline.wire(in: arena).assumingMemoryBound(to: Google__Protobuf__Timestamp.self)
+        }
         return UnsafeMutableRawPointer(c)
     }
 }

@@ -14,6 +14,8 @@ public struct CallContext: Sendable {
     public let notes: CallNotes
     /// Whether the one request message came compressed; false where requests stream, for their iterator tells.
     public let wasRequestCompressed: Bool
+    /// Whether the connection is on its way out.
+    public let drain: CallDrain
     /// Metadata and compression of the response.
     public let response: CallResponse
 

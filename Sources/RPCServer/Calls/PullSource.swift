@@ -15,7 +15,8 @@ public protocol PullSource: AnyObject, Sendable {
     /// The call is over, whoever ended it. Called once.
     func close()
 
-    /// How the stream ends when the server is shutting down: a status that says how to go on elsewhere or later.
+    /// How the stream ends when the server is shutting down, or its connection's age and grace are over: a status that
+    /// says how to go on elsewhere or later. What the source has ready is sent before, within reason.
     func statusAtShutdown() -> Status
 }
 

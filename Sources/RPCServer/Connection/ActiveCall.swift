@@ -19,6 +19,11 @@ final class ActiveCall {
 
     private let counters: CallCounters.Method
     private var sent = MessageCounter()
+    /// How the stream ends once its source has nothing ready, and after so many bytes at the end of a message.
+    private var ending: (status: Status, allowance: Int)?
+
+    /// Enough for what a subscriber of live events has not got yet; who is behind by more resumes elsewhere.
+    private static let endingAllowance = 256 * 1024
 
     init(stream: HTTP2Session.Stream, counters: CallCounters.Method) {
         self.stream = stream
@@ -30,6 +35,18 @@ final class ActiveCall {
     func attach(_ wake: StreamWake) {
         self.wake = wake
         source?.attach { wake.wake() }
+    }
+
+    /// It has a source, which has not come to its end.
+    var isPulled: Bool { source != nil && endedWith == nil }
+
+    /// What has been pulled ends with a whole message.
+    var isBetweenMessages: Bool { sent.isBetweenMessages }
+
+    /// Ends a pulled stream as at shutdown: after what its source has ready. To be asked for bytes once more.
+    func endSoon() {
+        guard let source, ending == nil else { return }
+        ending = (source.statusAtShutdown(), Self.endingAllowance)
     }
 
     /// Ends whatever goes on for the call. Idempotent.
@@ -50,7 +67,12 @@ final class ActiveCall {
         let filled = fill(buffer, ended: &ended)
         let messages = sent.count(UnsafeRawBufferPointer(rebasing: buffer[..<filled]))
         if messages > 0 { counters.sent(messages) }
-        return filled
+        guard let ending, endedWith == nil else { return filled }
+        self.ending?.allowance -= filled
+        guard ending.allowance <= filled, sent.lastEnd > 0 else { return filled }
+        end(with: ending.status)
+        ended = true
+        return sent.lastEnd
     }
 
     private func fill(_ buffer: UnsafeMutableRawBufferPointer, ended: inout Bool) -> Int {
@@ -63,6 +85,10 @@ final class ActiveCall {
                 precondition(count > 0 && count <= room.count, "a pull source returned \(count) of \(room.count) bytes")
                 filled += count
             case .pending:
+                if let ending {
+                    end(with: ending.status)
+                    ended = true
+                }
                 return filled
             case .ended(let status):
                 end(with: status)

@@ -1,5 +1,6 @@
 /// Follows the frames in a peer's bytes, however they are cut: only the nine bytes before each payload are looked at
-/// (RFC 9113 §4.1). What it tells is for policies; libnghttp2 judges whether the frames are lawful.
+/// (RFC 9113 §4.1). What it tells is for policies; libnghttp2 judges whether the frames are lawful, but for what
+/// `StreamOrder` knows.
 struct FrameScanner: Sendable {
     /// What a stretch of bytes brought, by what it costs whom.
     struct Tally: Equatable, Sendable {
@@ -10,6 +11,8 @@ struct FrameScanner: Sendable {
         /// Frames that move nothing.
         var idle = 0
         var hasSettings = false
+        /// What libnghttp2 would let pass, the first of it.
+        var violation: StreamOrder.Violation?
     }
 
     static let prefaceLength = 24
@@ -20,6 +23,7 @@ struct FrameScanner: Sendable {
     private var header: (UInt64, UInt64) = (0, 0)
     private var headerFilled = 0
     private var isInHeaderBlock = false
+    private var order = StreamOrder()
     /// Frames begun, the preface among them; a header block of several frames is one.
     private var begun: UInt64 = 1
     /// The highest stream the peer has opened.
@@ -61,14 +65,16 @@ struct FrameScanner: Sendable {
     private mutating func began(_ header: UnsafeRawBufferPointer, _ tally: inout Tally) {
         let length = Int(header[0]) << 16 | Int(header[1]) << 8 | Int(header[2])
         let flags = header[4]
+        let stream = header.loadUnaligned(fromByteOffset: 5, as: UInt32.self).bigEndian & 0x7FFF_FFFF
         skip = length
+        let violation = order.began(type: header[3], flags: flags, stream: stream, length: length)
+        if tally.violation == nil { tally.violation = violation }
         switch header[3] {
         case 0:  // DATA
             if length > 0 || flags & Self.endStream != 0 { tally.useful += 1 } else { tally.idle += 1 }
         case 1:  // HEADERS
             tally.useful += 1
             isInHeaderBlock = flags & Self.endHeaders == 0
-            let stream = header.loadUnaligned(fromByteOffset: 5, as: UInt32.self).bigEndian & 0x7FFF_FFFF
             lastStream = max(lastStream, stream)
         case 9:  // CONTINUATION: libnghttp2 counts them
             isInHeaderBlock = flags & Self.endHeaders == 0

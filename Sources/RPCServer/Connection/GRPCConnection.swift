@@ -68,6 +68,12 @@ final class GRPCConnection {
         try session.feed(bytes) { process($0) }
     }
 
+    /// The peer broke a rule that libnghttp2 does not hold it to. Drain what is left to say, and close.
+    func blame(_ violation: StreamOrder.Violation) {
+        guard !isClosed else { return }
+        session.terminate(code: violation.rawValue)
+    }
+
     /// A limit held; the connection goes on.
     func reached(_ limit: LimitReached, times: UInt64 = 1) {
         loop.calls.reached(limit, times: times)
@@ -93,6 +99,7 @@ final class GRPCConnection {
             session.ping(Self.drainPing)
             needsFlush?()
         }
+        if endsPulls, !heldUpPullsEnded, count < buffer.count { endHeldUpPulls() }
         return count
     }
 
@@ -129,19 +136,66 @@ final class GRPCConnection {
     private var goAwaySent = false
     private static let drainPing: UInt64 = 0x6472_6169_6E00_0001
 
+    /// What its calls' handlers see of it; made for the first that could look.
+    private var drain: CallDrain?
+    /// Pulled streams are to end, and those that the peer's windows hold up have been ended.
+    private var endsPulls = false
+    private var heldUpPullsEnded = false
+
     /// Says goodbye in two steps (gRFC A8): GOAWAY with the highest id and a PING; once that is back, the peer has
-    /// stopped opening streams, and the GOAWAY with the real last id follows. Streams that are pulled end with their
-    /// source's status; unary calls are finished.
-    func beginDraining() {
-        guard !isDraining, !isClosed else { return }
-        isDraining = true
-        // libnghttp2 sends a PING before all else, and this one must come after the GOAWAY; `drain` sends it.
-        session.announceShutdown()
-        for index in slots.indices {
-            guard let call = slots[index].call, let source = call.source, call.endedWith == nil else { continue }
-            finish(index, source.statusAtShutdown())
+    /// stopped opening streams, and the GOAWAY with the real last id follows. Calls are finished; handlers that stream
+    /// are told.
+    /// - Parameter endsPulls: ends pulled streams with their source's status, after what they have ready; else they go on
+    ///   until this is called again with true, or the transport closes (gRFC A9).
+    func beginDraining(endsPulls: Bool) {
+        guard !isClosed else { return }
+        if !isDraining {
+            isDraining = true
+            // libnghttp2 sends a PING before all else, and this one must come after the GOAWAY; `drain` sends it.
+            session.announceShutdown()
+            drain?.begin()
+            for slot in slots { slot.call?.streaming?.beginDraining() }
+        }
+        if endsPulls, !self.endsPulls {
+            self.endsPulls = true
+            for slot in slots { slot.call?.endSoon() }
+            session.resumeAll()
         }
         needsFlush?()
+    }
+
+    /// All that can be sent has been, so the streams that are still there wait for a window that may never open. Those
+    /// that stand in the middle of a message have a little patience.
+    private func endHeldUpPulls() {
+        heldUpPullsEnded = true
+        var haveSome = false
+        for index in slots.indices where slots[index].call?.isPulled == true {
+            if slots[index].call?.isBetweenMessages == true { cutPull(index) } else { haveSome = true }
+        }
+        if haveSome {
+            let me = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
+            loop.eventLoop.scheduleTask(in: Self.heldUpPatience) { me.value.connection?.cutPulls() }
+        }
+        needsFlush?()
+    }
+
+    private static let heldUpPatience = TimeAmount.seconds(1)
+
+    private func cutPulls() {
+        guard !isClosed else { return }
+        for index in slots.indices where slots[index].call?.isPulled == true { cutPull(index) }
+        needsFlush?()
+    }
+
+    private func cutPull(_ slot: Int) {
+        guard let call = slots[slot].call, let source = call.source, let stream = slots[slot].stream,
+            slots[slot].machine.finished()
+        else { return }
+        let status = source.statusAtShutdown()
+        handled(slot, status.code)
+        setTrailing(stream, call.response)
+        call.release()
+        session.cut(stream, EncodedStatus(status))
     }
 
     /// Ends the calls whose one request is not whole and brought nothing since then. Messages of a stream may take their
@@ -438,6 +492,7 @@ final class GRPCConnection {
                 notifyDrained: { [weak self] low in self?.streamNotify(id, low) }),
             limit: limits.maxRequestBytes, encoding: encoding, counters: counters(slot))
         call.streaming = streaming
+        if isDraining { streaming.beginDraining() }
         call.response = response
         let bound = NIOLoopBound(streaming, eventLoop: loop.eventLoop)
         let eventLoop = loop.eventLoop
@@ -516,12 +571,20 @@ final class GRPCConnection {
         let context = CallContext(
             path: router.methods[slots[slot].method].path, metadata: slots[slot].metadata?.fields ?? Metadata(),
             peer: peer, deadline: remaining.map { .now + $0 }, notes: slots[slot].notes ?? CallNotes(),
-            wasRequestCompressed: slots[slot].machine.wasCompressed, response: response)
+            wasRequestCompressed: slots[slot].machine.wasCompressed, drain: sharedDrain(), response: response)
         let logger = loop.logger
         call.task = loop.executor.run {
             let result = await Self.result(of: handler, context, logger: logger)
             me.value.complete(id, result)
         }
+    }
+
+    private func sharedDrain() -> CallDrain {
+        if let drain { return drain }
+        let made = CallDrain()
+        if isDraining { made.begin() }
+        drain = made
+        return made
     }
 
     /// The request is not whole yet: its deadline holds meanwhile.
@@ -618,7 +681,7 @@ final class GRPCConnection {
             guard slots[slot].machine.startedPulling() else { return source.close() }
             call.hold(source)
             if let response = call.response { setInitial(slot, call.stream, response) }
-            if isDraining { return finish(slot, source.statusAtShutdown()) }
+            if endsPulls { return finish(slot, source.statusAtShutdown()) }
             // Weak: a source may be held by any thread, and the session must not end on another than its own.
             let me = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
             call.attach(StreamWake(loop.eventLoop) { me.value.connection?.resume(id) })

@@ -45,6 +45,10 @@ final class StreamingCall {
     private var reader: CheckedContinuation<Message?, any Error>?
     private var writers: [CheckedContinuation<Void, any Error>] = []
     private var isOver = false
+    /// The connection is on its way out.
+    private var isDraining = false
+    /// Who reads takes that for the end.
+    private var readerEndsAtDrain = false
 
     init(stream: Stream, limit: Int, encoding: MessageEncoding, counters: CallCounters.Method) {
         self.stream = stream
@@ -100,6 +104,11 @@ final class StreamingCall {
         return nil
     }
 
+    func beginDraining() {
+        isDraining = true
+        deliver()
+    }
+
     func drained() {
         let waiting = writers
         writers = []
@@ -128,6 +137,9 @@ final class StreamingCall {
         } else if case .halfClosed = intake {
             self.reader = nil
             reader.resume(returning: nil)
+        } else if isDraining, readerEndsAtDrain {
+            self.reader = nil
+            reader.resume(returning: nil)
         }
     }
 
@@ -142,13 +154,14 @@ final class StreamingCall {
         return message
     }
 
-    func next(_ continuation: CheckedContinuation<Message?, any Error>) {
+    func next(endsAtDrain: Bool, _ continuation: CheckedContinuation<Message?, any Error>) {
         if isOver { return continuation.resume(throwing: CancellationError()) }
         if reader != nil {
             let status = Status(.internal, "two tasks read the requests of one call")
             return continuation.resume(throwing: status)
         }
         reader = continuation
+        readerEndsAtDrain = endsAtDrain
         deliver()
     }
 
@@ -171,6 +184,20 @@ final class StreamingCall {
 public struct RequestStream<Message: WireMessage>: AsyncSequence, Sendable {
     let call: NIOLoopBound<StreamingCall>
     let eventLoop: any EventLoop
+    private var endsAtDrain = false
+
+    init(call: NIOLoopBound<StreamingCall>, eventLoop: any EventLoop) {
+        self.call = call
+        self.eventLoop = eventLoop
+    }
+
+    /// The same messages, but the stream also ends when the connection is on its way out (`CallContext.drain`) and no
+    /// message is waiting: for calls that a client leaves open without an aim, which would hold up the server's end.
+    public func endingAtDrain() -> RequestStream {
+        var copy = self
+        copy.endsAtDrain = true
+        return copy
+    }
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         let stream: RequestStream
@@ -182,12 +209,12 @@ public struct RequestStream<Message: WireMessage>: AsyncSequence, Sendable {
         /// nil once the client has ended its stream.
         /// - Throws: `CancellationError` when the call is over, `Status` when a message is malformed.
         public mutating func next() async throws -> Message? {
-            let (call, eventLoop) = (stream.call, stream.eventLoop)
+            let (call, eventLoop, endsAtDrain) = (stream.call, stream.eventLoop, stream.endsAtDrain)
             let taken = try await withCheckedThrowingContinuation { continuation in
                 if eventLoop.inEventLoop {
-                    call.value.next(continuation)
+                    call.value.next(endsAtDrain: endsAtDrain, continuation)
                 } else {
-                    eventLoop.execute { call.value.next(continuation) }
+                    eventLoop.execute { call.value.next(endsAtDrain: endsAtDrain, continuation) }
                 }
             }
             guard let taken else { return nil }

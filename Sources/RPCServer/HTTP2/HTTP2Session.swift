@@ -98,6 +98,13 @@ final class HTTP2Session {
         }
     }
 
+    /// Ends a stream that is started without waiting for its window.
+    func cut(_ stream: Stream, _ status: EncodedStatus) {
+        status.withBytes { message, details in
+            _ = cng_stream_cut(session, stream, status.code, message, details)
+        }
+    }
+
     func finishOK(_ stream: Stream) {
         let none = cng_bytes(start: nil, length: 0)
         _ = cng_stream_finish(session, stream, 0, none, none)
@@ -129,5 +136,7 @@ final class HTTP2Session {
         }
     }
     func announceShutdown() { _ = cng_session_announce_shutdown(session) }
+    /// The connection's end: a GOAWAY that no stream outlives.
+    func terminate(code: UInt32) { _ = cng_session_terminate(session, code) }
     func goAway(code: UInt32) { _ = cng_session_goaway(session, code) }
 }

@@ -34,6 +34,7 @@ final class HealthWatch: PullSource {
     func close() { registry.remove(self) }
 
     func statusAtShutdown() -> Status {
-        Status(.unavailable, "the server is shutting down; watch the next one").because("SERVER_STOPPING")
+        Status(.unavailable, "the server is going away, or this connection is too old; watch again").because(
+            "SERVER_STOPPING")
     }
 }

@@ -23,9 +23,13 @@ public struct Reflection: Sendable {
             .streaming("/\(name)/ServerReflectionInfo") {
                 (
                     requests: RequestStream<Wire.ServerReflectionRequest>,
-                    responses: ResponseStream<Wire.ServerReflectionResponse>, _
+                    responses: ResponseStream<Wire.ServerReflectionResponse>, context
                 ) in
-                for try await request in requests { try await responses.send(answer(request)) }
+                for try await request in requests.endingAtDrain() { try await responses.send(answer(request)) }
+                if context.drain.hasBegun {
+                    throw Status(.unavailable, "the server is going away, or this connection is too old; ask again")
+                        .because("SERVER_STOPPING")
+                }
             }
         }
     }

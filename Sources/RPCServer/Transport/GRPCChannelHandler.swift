@@ -86,8 +86,11 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         do {
             try buffer.withUnsafeReadableBytes { bytes in
                 if isStuck { inputWhileStuck += bytes.count }
-                if let end = judge(bytes) { return abort(end) }
+                let tally = scanner.scan(bytes)
+                if let end = judge(tally) { return abort(end) }
                 try connection.received(bytes)
+                // After libnghttp2, whose verdict goes first.
+                if let violation = tally.violation { connection.blame(violation) }
             }
         } catch {
             fail(error)
@@ -131,7 +134,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     func beginDraining() {
         timers.beganDraining()
-        connection.beginDraining()
+        connection.beginDraining(endsPulls: true)
     }
 
     /// Sends what there is to send, as long as the socket takes it.
@@ -171,10 +174,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     // MARK: Abuse
 
-    /// What the policies say of the bytes, before anything is done about them.
-    private func judge(_ bytes: UnsafeRawBufferPointer) -> ConnectionEnd? {
+    /// What the policies say of the frames, before anything is done about them.
+    private func judge(_ tally: FrameScanner.Tally) -> ConnectionEnd? {
         let now = NIODeadline.now()
-        let tally = scanner.scan(bytes)
         let unfinished = scanner.unfinished
         let bringsNearer = timers.awaitsPong || unfinished != nil
         timers.received(tally, unfinished: unfinished, at: now)
@@ -255,8 +257,15 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             connection.endStalledRequests(since: since)
         case .drain(let end):
             loop.report(end, of: context.channel)
-            connection.beginDraining()
+            connection.beginDraining(endsPulls: false)
         case .close(let end):
+            if end == .graceOver {
+                // Streams learn how to go on, before the rest is cut off.
+                connection.beginDraining(endsPulls: true)
+                flush()
+                // What the first has found to be held up by a window.
+                flush()
+            }
             abort(end)
             // Who does not answer or read will not read this either.
             if end == .writeTimeout || end == .keepaliveTimeout {

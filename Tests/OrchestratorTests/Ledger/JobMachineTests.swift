@@ -184,6 +184,73 @@ import Testing
         #expect(last.job.state == .failed)
     }
 
+    func late(_ retry: RetryPolicy = .none) throws -> Job {
+        try apply(.submit(JobSpec(id: "a", deadline: .seconds(10), retry: retry)), to: nil).job
+    }
+
+    @Test func `a waiting job whose deadline has passed fails with a timeout that says what it waited for`() throws {
+        let waiting = try apply(.expire, to: late(), at: 10)
+        #expect(
+            waiting.job.state == .failed && waiting.job.failureReason == .timeout && waiting.job.finishedAt == at(10))
+        #expect(waiting.job.error == "its deadline of 10 s passed while it waited for its turn")
+        #expect(waiting.events.map(\.type) == [.taskFailed] && waiting.events.map(\.source) == ["server"])
+
+        let policy = RetryPolicy(maxAttempts: 3, initialBackoff: .seconds(5))
+        let retrying = try apply(
+            .finish(attempt: 1, Self.failure), to: apply(.start, to: late(policy), at: 1).job, at: 2
+        ).job
+        #expect(retrying.state == .queued)
+        #expect(try apply(.expire, to: retrying, at: 10).job.error.hasSuffix("while it waited to be retried"))
+
+        var child = try late()
+        child.spec.dependsOn = ["p", "q"]
+        child.openParents = 1
+        let failed = try apply(.expire, to: child, at: 10).job
+        #expect(failed.error.hasSuffix("while it waited for 1 of its 2 parents") && failed.openParents == 0)
+    }
+
+    @Test func `a running job whose deadline has passed is marked, and fails once it has ended`() throws {
+        let marked = try apply(.expire, to: apply(.start, to: late(RetryPolicy(maxAttempts: 9)), at: 1).job, at: 10)
+        #expect(marked.changed && marked.events.isEmpty && marked.job.state == .running && marked.job.isToStop)
+        #expect(try apply(.expire, to: marked.job, at: 11).changed == false)
+        let end = try apply(.finish(attempt: 1, AttemptOutcome(signal: 15, failure: .signal)), to: marked.job, at: 12)
+            .job
+        #expect(end.state == .failed && end.failureReason == .timeout && end.signal == 15)
+        #expect(end.error == "its deadline of 10 s passed while attempt 1 ran")
+        #expect(try apply(.release(attempt: 1), to: marked.job, at: 12).job.failureReason == .timeout)
+        let cancelled = try apply(.cancel(reason: "", source: "rpc"), to: marked.job, at: 11).job
+        #expect(try apply(.finish(attempt: 1, Self.failure), to: cancelled, at: 12).job.state == .cancelled)
+    }
+
+    @Test func `a job is neither started nor retried once it could only begin after its deadline`() throws {
+        let error = #expect(throws: OrchestratorError.self) { try apply(.start, to: late(), at: 10) }
+        #expect(error?.kind == .failedPrecondition)
+        let policy = RetryPolicy(maxAttempts: 9, initialBackoff: .seconds(5), maxBackoff: .seconds(5))
+        let running = try apply(.start, to: late(policy), at: 1).job
+        #expect(try apply(.finish(attempt: 1, Self.failure), to: running, at: 4).job.state == .queued)
+        let last = try apply(.finish(attempt: 1, Self.failure), to: running, at: 5).job
+        #expect(last.state == .failed && last.failureReason == .exitCode)
+        // The runner keeps the deadline too.
+        let stopped = try apply(.finish(attempt: 1, AttemptOutcome(failure: .timeout)), to: running, at: 10).job
+        #expect(stopped.error == "its deadline of 10 s passed while attempt 1 ran")
+    }
+
+    @Test func `a failed parent fails a waiting job and no other`() throws {
+        var waiting = try queued()
+        waiting.spec.dependsOn = ["p"]
+        waiting.openParents = 1
+        let error = #expect(throws: OrchestratorError.self) { try apply(.start, to: waiting) }
+        #expect(error?.message.contains("waits for job \"p\"") == true)
+        let failed = try apply(.parentFailed("p", .cancelled), to: waiting, at: 3)
+        #expect(failed.job.state == .failed && failed.job.failureReason == .dependencyFailed)
+        #expect(failed.job.error.hasPrefix("job \"p\" was cancelled") && failed.job.openParents == 0)
+        #expect(failed.events.map(\.type) == [.taskFailed])
+        #expect(text(failed.events.first).contains(#""reason":"dependency_failed""#))
+        for job in [failed.job, try running()] {
+            #expect(try apply(.parentFailed("p", .failed), to: job).changed == false)
+        }
+    }
+
     @Test func anUnknownJobIsNotFoundByItsName() {
         for command in [
             JobMachine.Command.start, .finish(attempt: 1, AttemptOutcome()), .release(attempt: 1),

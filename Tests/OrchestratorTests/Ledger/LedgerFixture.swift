@@ -16,16 +16,42 @@ final class LedgerDirectory {
         event: { Array("\($0.sequence):\($0.type.rawValue):\($0.jobID);".utf8) },
         job: { Array("\($0.id) \($0.state.word) \($0.attempt)".utf8) })
 
-    func open(_ change: (inout Ledger.Configuration) -> Void = { _ in }) throws -> Ledger {
+    func open(
+        _ change: (inout Ledger.Configuration) -> Void = { _ in },
+        now: @escaping @Sendable () -> Timestamp = Timestamp.now
+    ) throws -> Ledger {
         var configuration = Ledger.Configuration(directory: path)
         change(&configuration)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        return try Ledger.open(configuration, encoders: Self.encoders, logger: logger)
+        return try Ledger.open(configuration, encoders: Self.encoders, logger: logger, now: now)
     }
 }
 
+/// A wall clock that a test sets.
+final class SetClock: Sendable {
+    private let time: Mutex<Timestamp>
+
+    init(_ time: Timestamp = Timestamp(nanoseconds: 1_700_000_000_000_000_000)) { self.time = Mutex(time) }
+
+    var now: Timestamp { time.withLock { $0 } }
+
+    func advance(by duration: Duration) { time.withLock { $0 = $0.advanced(by: duration) } }
+}
+
 extension Ledger {
+    /// The job once it is as awaited, told by the ledger's commits.
+    func job(_ id: String, when isAwaited: @escaping @Sendable (Job) -> Bool) async throws -> Job {
+        let (news, tell) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        observe { _ in tell.yield() }
+        tell.yield()
+        for await _ in news {
+            let job = try await job(id)
+            if isAwaited(job) { return job }
+        }
+        throw CancellationError()
+    }
+
     /// Runs a job to its end.
     @discardableResult
     func run(_ id: String, _ outcome: AttemptOutcome = AttemptOutcome()) async throws -> Job {

@@ -30,4 +30,26 @@ import Testing
             #expect(text.hasPrefix(expected))
         }
     }
+
+    @Test func `what was written in RFC 3339 is read again, and other offsets and fractions too`() {
+        for nanoseconds: Int64 in [0, 1, -1, 1_700_000_000_123_456_789, .min + 1_000_000_000, .max - 1_000_000_000] {
+            let time = Timestamp(nanoseconds: nanoseconds)
+            #expect(Timestamp(rfc3339: time.rfc3339) == time, "\(time.rfc3339)")
+        }
+        let noon = Timestamp(rfc3339: "2026-02-28T12:00:00Z")
+        #expect(noon?.seconds == 1_772_280_000)
+        for same in ["2026-02-28T13:30:00+01:30", "2026-02-28t11:00:00.0-01:00", "2026-02-28T12:00:00.000000000z"] {
+            #expect(Timestamp(rfc3339: same) == noon, "\(same)")
+        }
+        #expect(Timestamp(rfc3339: "2026-06-30T23:59:60Z") == Timestamp(rfc3339: "2026-07-01T00:00:00Z"))
+    }
+
+    @Test(arguments: [
+        "", "2026", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01", "2026-01-01T24:00:00Z",
+        "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00.1234567890Z", "2026-01-01T00:00:00Zx",
+        "2026-01-01T00:00:00+1:00", "9999-01-01T00:00:00Z", "2026-1-01T00:00:00Z",
+    ])
+    func `what is no moment is none`(text: String) {
+        #expect(Timestamp(rfc3339: text) == nil)
+    }
 }

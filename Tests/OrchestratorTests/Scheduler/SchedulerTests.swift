@@ -123,6 +123,38 @@ private final class Server: Sendable {
         }
     }
 
+    @Test func `a job starts when its parents have succeeded, and not at all when one has failed`() async throws {
+        try await serving { server in
+            try await server.submit(
+                shell: "\(begin("first")); while ! test -e \(scratch.path)/go; do sleep 0.01; done", id: "first")
+            try await server.submit(shell: "false", id: "bad")
+            try await server.submit(shell: "test -e \(scratch.path)/go", id: "second") {
+                $0.dependsOn = ["first"]
+                $0.priority = 9
+            }
+            try await server.submit(shell: begin("never"), id: "third") { $0.dependsOn = ["second", "bad"] }
+            #expect(try await server.ended("third").failureReason == .dependencyFailed)
+            try await eventually { hasBegun("first") }
+            #expect(server.ledger.cachedJob("second")?.state == .queued)
+            try WholeFile.write([], to: scratch.path + "/go")
+            #expect(try await server.ended("second").state == .succeeded)
+            #expect(!hasBegun("never"))
+        }
+    }
+
+    @Test func `a job that outruns its deadline is ended, with what it would have left to retry`() async throws {
+        try await serving { server in
+            try await server.submit(shell: "\(begin("late")); sleep 300", id: "late") {
+                // Enough for a slow machine to start it.
+                $0.deadline = .seconds(3)
+                $0.retry = RetryPolicy(maxAttempts: 5, initialBackoff: .zero)
+            }
+            let job = try await server.ended("late")
+            #expect(job.state == .failed && job.failureReason == .timeout && job.attempt == 1)
+            #expect(job.error == "its deadline of 3 s passed while attempt 1 ran" && hasBegun("late"))
+        }
+    }
+
     @Test func `a class never runs more than its limit`() async throws {
         let script = """
             mkdir \(scratch.path)/only || exit 9

@@ -16,6 +16,14 @@ import Testing
         #expect(count == lengths.count)
     }
 
+    @Test func `the place where the last message ended is known`() {
+        var counter = MessageCounter()
+        let bytes: [UInt8] = [0, 0, 0, 0, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+        #expect(bytes.prefix(6).withUnsafeBytes { counter.count($0) } == 0 && counter.lastEnd == 0)
+        #expect(bytes.suffix(8).withUnsafeBytes { counter.count($0) } == 2 && counter.lastEnd == 6)
+        #expect([UInt8]([0, 0]).withUnsafeBytes { counter.count($0) } == 0 && counter.lastEnd == 0)
+    }
+
     @Test func `a message counts once its last byte is there`() {
         var counter = MessageCounter()
         let bytes: [UInt8] = [0, 0, 0, 0, 2, 1, 1]

@@ -6,9 +6,10 @@ import RPCServer
 /// nobody else.
 func withServer(
     _ methods: [RPCMethod], limits: ServerLimits = .defaults, policy: CallPolicy = CallPolicy(), loops: Int = 1,
-    minimumPingInterval: Duration = .zero, _ body: @escaping @Sendable (RPCServer) async throws -> Void
+    host: String = "127.0.0.1", minimumPingInterval: Duration = .zero,
+    _ body: @escaping @Sendable (RPCServer) async throws -> Void
 ) async throws {
-    var configuration = RPCServer.Configuration(port: 0, limits: limits, loops: loops)
+    var configuration = RPCServer.Configuration(host: host, port: 0, limits: limits, loops: loops)
     configuration.policy = policy
     // The client's round trips are PINGs, one right after the other.
     configuration.limits.lifetime.minimumPingInterval = minimumPingInterval

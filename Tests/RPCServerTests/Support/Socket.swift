@@ -10,10 +10,10 @@ final class Socket {
 
     private let descriptor: Int32
 
-    init(port: Int) throws {
+    init(host: String = "127.0.0.1", port: Int) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         // NIO's address, for which C module the members of sockaddr_in belong to depends on what else is imported.
-        let result = try SocketAddress(ipAddress: "127.0.0.1", port: port).withSockAddr { [descriptor] in
+        let result = try SocketAddress(ipAddress: host, port: port).withSockAddr { [descriptor] in
             connect(descriptor, $0, socklen_t($1))
         }
         // Throwing runs deinit, which closes.

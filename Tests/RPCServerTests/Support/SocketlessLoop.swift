@@ -35,7 +35,7 @@ struct SocketlessLoop {
             if !goesOn { break }
         }
         return try await eventLoop.submit {
-            if drains { connection.value.beginDraining() }
+            if drains { connection.value.beginDraining(endsPulls: true) }
             connection.value.resumeStreams()
             _ = Self.feed(connection.value, [])
             connection.value.closed()

@@ -50,6 +50,36 @@ struct LifetimeTests {
         }
     }
 
+    @Test func `a pulled stream goes on past its connection's age, to its own end`() async throws {
+        let source = QueueSource()
+        let limits = Self.limits { $0.maxAge = .milliseconds(50) }
+        try await withServer([Methods.stream("/test.Stream/Pull", source)], limits: limits) { server in
+            let client = try HTTP2Client(port: server.port)
+            let call = client.open("/test.Stream/Pull", body: Wire.LogChunk().framed())
+            try client.pump("the goodbye") { client.goAways.count == 2 }
+            #expect(!call.isClosed)
+            source.add(Wire.LogChunk.numbered(1).framed(), end: .ok)
+            source.wake()
+            try client.pumpUntilDisconnected()
+            #expect(call.code == .ok)
+            #expect(try call.chunks() == [.numbered(1)])
+        }
+    }
+
+    @Test func `a stream that goes on past the grace is told how to go on`() async throws {
+        let source = QueueSource(atShutdown: Status(.unavailable, "resume after 17"))
+        let limits = Self.limits {
+            $0.maxAge = .milliseconds(50)
+            $0.grace = .milliseconds(100)
+        }
+        try await withServer([Methods.stream("/test.Stream/Pull", source)], limits: limits) { server in
+            let client = try HTTP2Client(port: server.port)
+            let call = client.open("/test.Stream/Pull", body: Wire.LogChunk().framed())
+            try client.pumpUntilDisconnected()
+            #expect(call.message == "resume after 17")
+        }
+    }
+
     @Test func `a quiet peer is pinged and one that does not answer is closed`() async throws {
         let limits = Self.limits {
             $0.keepaliveInterval = .milliseconds(50)

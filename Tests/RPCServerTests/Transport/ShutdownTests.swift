@@ -71,6 +71,105 @@ struct ShutdownTests {
         #expect(source.readsAfterClose == 0)
     }
 
+    @Test func `what a stream has ready goes out before its end`() async throws {
+        let source = QueueSource(atShutdown: Status(.unavailable, "resume after 999"))
+        try await withServer([Methods.stream("/test.Stream/Pull", source)]) { server in
+            let client = try HTTP2Client(port: server.port)
+            let call = client.open("/test.Stream/Pull", body: Wire.LogChunk().framed())
+            try client.ping()
+            try await eventually("the first read") { source.reads > 0 }
+            // Nobody has been told of them yet.
+            source.add((0..<1_000).flatMap { Wire.LogChunk.numbered($0).framed() })
+            let done = Task.detached { await server.shutDown(grace: .seconds(60)) }
+            try client.pumpUntilDisconnected()
+            #expect(try call.chunks() == (0..<1_000).map { .numbered($0) })
+            #expect(call.message == "resume after 999")
+            await done.value
+        }
+    }
+
+    @Test func `a stream without an end ends between two messages`() async throws {
+        let source = EndlessSource(message: Wire.LogChunk.sized(1_000).framed())
+        let method = RPCMethod.serverStream("/test.Stream/Endless") { (_: Wire.LogChunk, _) in source }
+        try await withServer([method]) { server in
+            let client = try HTTP2Client(port: server.port, window: 1 << 20)
+            let call = client.open("/test.Stream/Endless", body: Wire.LogChunk().framed())
+            try client.pump("a megabyte") { call.received.count > 1 << 20 }
+            let done = Task.detached { await server.shutDown(grace: .seconds(60)) }
+            try client.pumpUntilDisconnected()
+            #expect(call.code == .unavailable)
+            #expect(call.received.count % Wire.LogChunk.sized(1_000).framed().count == 0)
+            await done.value
+        }
+    }
+
+    @Test func `a stream that its peer's window holds up is told at once`() async throws {
+        let source = QueueSource(
+            ready: Wire.LogChunk.sized(100_000).framed(), atShutdown: Status(.unavailable, "go on"))
+        try await withServer([Methods.stream("/test.Stream/Pull", source)]) { server in
+            let client = try HTTP2Client(port: server.port, window: 1_000, opensWindows: false)
+            let call = client.open("/test.Stream/Pull", body: Wire.LogChunk().framed())
+            try client.pump("what the window has room for") { call.received.count == 1_000 }
+            let begun = ContinuousClock.now
+            let done = Task.detached { await server.shutDown(grace: .seconds(600)) }
+            try client.pumpUntilDisconnected()
+            #expect(call.message == "go on")
+            await done.value
+            #expect(ContinuousClock.now - begun < .seconds(300))
+        }
+    }
+
+    @Test func `a handler that streams learns of the end, and says its own`() async throws {
+        let began = Signal("the handler's start")
+        let method = RPCMethod.streaming("/test.Talk/Waits") {
+            (_: RequestStream<Wire.LogChunk>, _: ResponseStream<Wire.LogChunk>, context) in
+            began.raise()
+            await context.drain.begun()
+            throw Status(.unavailable, "told")
+        }
+        try await withServer([method]) { server in
+            let client = try HTTP2Client(port: server.port)
+            let call = client.open("/test.Talk/Waits", ends: false)
+            try client.ping()
+            try began.wait()
+            let done = Task.detached { await server.shutDown(grace: .seconds(600)) }
+            try client.pumpUntilDisconnected()
+            #expect(call.message == "told")
+            await done.value
+        }
+    }
+
+    @Test func `requests may end at the goodbye, after those that have come`() async throws {
+        let method = RPCMethod.streaming("/test.Talk/Counts") {
+            (requests: RequestStream<Wire.LogChunk>, responses: ResponseStream<Wire.LogChunk>, context) in
+            for try await request in requests.endingAtDrain() { try await responses.send(request) }
+            throw Status(context.drain.hasBegun ? .unavailable : .ok, "the end")
+        }
+        try await withServer([method]) { server in
+            let client = try HTTP2Client(port: server.port)
+            let call = client.open("/test.Talk/Counts", ends: false)
+            client.send(call, Wire.LogChunk.numbered(1).framed())
+            try client.pump("the first answer") { (try? call.chunks().count) == 1 }
+            let done = Task.detached { await server.shutDown(grace: .seconds(600)) }
+            try client.pumpUntilDisconnected()
+            #expect(try call.chunks() == [.numbered(1)])
+            #expect(call.code == .unavailable)
+            await done.value
+        }
+    }
+
+    @Test func `whoever waits for the goodbye waits no longer than their task`() async {
+        let drain = CallDrain()
+        let task = Task { await drain.begun() }
+        task.cancel()
+        await task.value
+        #expect(!drain.hasBegun)
+        let waiting = Task { await drain.begun() }
+        drain.begin()
+        await waiting.value
+        #expect(drain.hasBegun)
+    }
+
     @Test func `what was sent before the goodbye arrives, however slowly it is read`() async throws {
         let response = Wire.LogChunk.sized(3 << 20)
         let started = Signal("the handler's start")
@@ -93,11 +192,12 @@ struct ShutdownTests {
     }
 
     @Test func `new connections are refused`() async throws {
-        try await withServer([Methods.echo]) { server in
-            let client = try HTTP2Client(port: server.port)
-            try client.ping()
+        // An address of its own: on the other one, the next test's server may be given this one's port.
+        let host = "127.0.0.2"
+        try await withServer([Methods.echo], host: host) { server in
+            _ = try Socket(host: host, port: server.port)
             await server.shutDown(grace: .zero)
-            #expect(throws: Socket.Failure.self) { try HTTP2Client(port: server.port) }
+            #expect(throws: Socket.Failure.self) { try Socket(host: host, port: server.port) }
         }
     }
 

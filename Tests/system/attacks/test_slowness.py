@@ -8,7 +8,6 @@ import socket
 import struct
 import time
 
-import pytest
 from attacker import (
     DATA,
     END_HEADERS,

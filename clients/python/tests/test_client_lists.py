@@ -41,8 +41,9 @@ def test_slurm_makes_a_batch_job_with_what_was_set(fake: FakeOrchestrator, clien
         client.submit(["true"], job_class="gpu", slurm=Slurm())
 
 
-def test_resources_go_along(fake: FakeOrchestrator, client: Client) -> None:
-    client.submit(["true"], resources=Resources(cpus=0.5, memory_bytes=1 << 30))
+def test_resources_and_a_deadline_go_along(fake: FakeOrchestrator, client: Client) -> None:
+    client.submit(["true"], resources=Resources(cpus=0.5, memory_bytes=1 << 30), deadline=90)
+    assert fake.requests["SubmitJob"][0].deadline.seconds == 90
     assert fake.requests["SubmitJob"][0].resources == pb.Resources(cpus=0.5, memory_bytes=1 << 30)
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 import grpc
 import pytest
 from fake_orchestrator import Failure, FakeOrchestrator, exhausted
+from google.rpc import error_details_pb2
 
 from dspy_orchestrator import (
     Cancelled,
@@ -84,6 +85,14 @@ def test_a_cursor_too_old_names_the_oldest_kept(fake: FakeOrchestrator, client: 
     with pytest.raises(CursorTooOld) as caught:
         next(client.events(after=3))
     assert caught.value.oldest == 50
+
+
+def test_the_oldest_kept_is_read_from_the_details(fake: FakeOrchestrator, client: Client) -> None:
+    detail = error_details_pb2.ErrorInfo(reason="SEQUENCE_NOT_KEPT", metadata={"oldest_sequence": "70"})
+    fake.failures["StreamEvents"].append(Failure(grpc.StatusCode.OUT_OF_RANGE, "gone", detail))
+    with pytest.raises(CursorTooOld, match=r"go on with events\(after=69\)") as caught:
+        next(client.events(after=3))
+    assert caught.value.oldest == 70
 
 
 def test_from_now_skips_nothing_although_the_connection_breaks_before_the_first_event(

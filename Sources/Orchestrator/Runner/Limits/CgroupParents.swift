@@ -37,7 +37,7 @@ public struct CgroupParents: Sendable, Equatable {
     private static let name = "dspy-jobs"
 
     /// Makes the parents below this process's own groups, where it may. Never fails: what can't be made is absent.
-    public static func prepare() -> CgroupParents {
+    @Sendable public static func prepare() -> CgroupParents {
         let text = { (path: String) in
             String(decoding: (try? WholeFile.read(path, limit: 1 << 20)) ?? [], as: UTF8.self)
         }

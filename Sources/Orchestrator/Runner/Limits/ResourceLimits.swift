@@ -55,7 +55,9 @@ public struct ResourceLimits: Sendable, Equatable {
     }
 
     /// For the supervisor.
-    var arguments: [String] {
+    ///
+    /// - Parameter softOpenFiles: what each process starts with, unless its limit is lower; nil is the server's own.
+    func arguments(softOpenFiles: UInt64?) -> [String] {
         var arguments: [String] = []
         // The kernel's numbers are signed.
         func add(_ option: String, _ number: UInt64?) {
@@ -65,6 +67,7 @@ public struct ResourceLimits: Sendable, Equatable {
         add("--processes", processes.map { min(UInt64($0), UInt64(Int32.max)) })
         add("--cpus-milli", cpus.map { UInt64(max(1, min($0, 100_000) * 1000)) })
         add("--file-bytes", fileBytes)
+        add("--open-files", softOpenFiles.map { min($0, UInt64(Int32.max)) })
         add("--most-open-files", openFiles.map { min(UInt64($0), UInt64(Int32.max)) })
         return arguments
     }

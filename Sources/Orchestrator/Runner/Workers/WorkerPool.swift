@@ -22,9 +22,10 @@ final class WorkerPool: Sendable {
         var environment: [String: String]
         var grace: Duration
         var limits: [JobClass: ResourceLimits]
-        var cgroups: CgroupParents
+        var cgroups: Cgroups
         var sandboxes: [JobClass: Sandbox]
-        var outputCap: Int64
+        /// The soft limit that workers start with; nil is the server's.
+        var openFiles: UInt64?
     }
 
     /// How a job's attempt ended with its worker.
@@ -53,8 +54,9 @@ final class WorkerPool: Sendable {
             var tasks = 0
             var pid: Int32 = 0
             var residentWhenReady: UInt64 = 0
-            /// Which stay in the pool it is; an idle timer of an earlier one has no say.
-            var idleNumber: UInt64 = 0
+            var idleSince = ContinuousClock.now
+            /// Whether somebody looks now and then for how long it has been idle.
+            var isTimed = false
         }
 
         init(_ kind: Kind, _ directory: String, _ process: SupervisorProcess.Started, _ connection: WorkerConnection) {
@@ -253,7 +255,8 @@ final class WorkerPool: Sendable {
             "--dir", directory.path, "--cwd", handler.workingDirectory ?? directory.work, "--grace-ms",
             String(max(1, setting.grace.nanoseconds / 1_000_000)),
         ]
-        arguments += (setting.limits[kind.jobClass] ?? .none).arguments + setting.cgroups.arguments
+        let limits = setting.limits[kind.jobClass] ?? .none
+        arguments += limits.arguments(softOpenFiles: setting.openFiles) + setting.cgroups.arguments(for: limits)
         if let sandbox = setting.sandboxes[kind.jobClass] {
             environment["TMPDIR"] = directory.temporary
             arguments += sandbox.arguments(directory, kind.jobClass)
@@ -269,11 +272,12 @@ final class WorkerPool: Sendable {
     // MARK: - Resting and ending
 
     private func rest(_ worker: Worker, _ handler: Handler, _ rules: WorkerRules) {
-        let (tasks, growth, idleNumber) = worker.state.withLock { state -> (Int, UInt64, UInt64) in
+        let (tasks, growth, isTimed) = worker.state.withLock { state -> (Int, UInt64, Bool) in
             state.tasks += 1
-            state.idleNumber += 1
+            state.idleSince = .now
+            defer { state.isTimed = true }
             let resident = Self.resident(state.pid) ?? 0
-            return (state.tasks, resident - min(resident, state.residentWhenReady), state.idleNumber)
+            return (state.tasks, resident - min(resident, state.residentWhenReady), state.isTimed)
         }
         let isWorn = tasks >= rules.mostTasks || rules.mostGrowth.map { growth > $0 } ?? false
         let isKept = state.withLock { state in
@@ -290,18 +294,31 @@ final class WorkerPool: Sendable {
             Task { _ = await end(worker, gently: true) }
             return
         }
-        Task { [weak self] in
-            try await Task.sleep(for: rules.idleTimeout)
-            guard let self else { return }
-            let isIdle = state.withLock { state in
-                guard worker.state.withLock({ $0.idleNumber }) == idleNumber,
-                    let index = state.idle[worker.kind]?.firstIndex(where: { $0 === worker })
-                else { return false }
-                state.idle[worker.kind]?.remove(at: index)
-                return true
+        if isTimed { return }
+        // Weakly, as a sleep must keep neither alive.
+        Task { [weak self, weak worker] in
+            var pause = rules.idleTimeout
+            while pause > .zero {
+                try await Task.sleep(for: pause)
+                guard let self, let worker else { return }
+                pause = await retired(worker, rules.idleTimeout)
             }
-            if isIdle { _ = await end(worker, gently: true) }
         }
+    }
+
+    /// Ends a worker that has been idle for long; otherwise says how long to wait, and zero when it is no longer there.
+    private func retired(_ worker: Worker, _ idleTimeout: Duration) async -> Duration {
+        let left = ContinuousClock.now.duration(to: worker.state.withLock { $0.idleSince }.advanced(by: idleTimeout))
+        if left > .zero { return left }
+        let isIdle = state.withLock { state in
+            guard let index = state.idle[worker.kind]?.firstIndex(where: { $0 === worker }) else { return false }
+            state.idle[worker.kind]?.remove(at: index)
+            return true
+        }
+        // It works, or it is being ended.
+        guard isIdle else { return idleTimeout }
+        _ = await end(worker, gently: true)
+        return .zero
     }
 
     /// Ends it, with all it started, and says how it ended.

@@ -15,7 +15,9 @@ import Testing
         case cgroups
         case looking
 
-        var parents: CgroupParents { self == .cgroups ? CgroupParents.prepare() : .none }
+        var parents: @Sendable () -> CgroupParents {
+            self == .cgroups ? CgroupParents.prepare : { CgroupParents.none }
+        }
     }
 
     private func run(
@@ -104,7 +106,7 @@ import Testing
     @Test func `a group that can't be made fails the attempt rather than let it run without limits`() async throws {
         let runner = try scratch.runner {
             $0.limits = [.cpuShort: ResourceLimits(memoryBytes: 1 << 30)]
-            $0.cgroups = CgroupParents(memory: "/no/such/group")
+            $0.cgroups = { CgroupParents(memory: "/no/such/group") }
         }
         let outcome = await runner.run(scratch.job(shell: "echo > ran")).outcome
         #expect(outcome?.failure == .runnerError)
@@ -124,6 +126,33 @@ import Testing
             error?.message
                 == "resources.memory_bytes of 1001: class cpu_long may have 1000 at most on this server; ask for less, or "
                 + "have its limit raised in the runner's configuration")
+    }
+
+    @Test func `a job's own limits are held`() async throws {
+        let runner = try scratch.runner { $0.limits = [.cpuShort: ResourceLimits(memoryBytes: 1 << 30)] }
+        var job = scratch.job(shell: Self.hog, timeout: .seconds(60))
+        job.spec.resources = Resources(memoryBytes: 50 << 20)
+        #expect(
+            await runner.run(job).outcome?.error == "ran out of memory: more than its limit of 52428800 bytes")
+    }
+
+    @Test func `what a job may not have is refused before it is accepted`() throws {
+        let runner = try scratch.runner {
+            $0.limits = [.cpuShort: ResourceLimits(processes: 10)]
+            $0.gpus = GPUDevices(["0"])
+        }
+        var spec = scratch.job(shell: "true").spec
+        for (resources, jobClass, field) in [
+            (Resources(processes: 11), JobClass.cpuShort, "resources.processes"),
+            (Resources(gpus: 1), .cpuShort, "resources.gpus"), (Resources(gpus: 2), .gpu, "resources.gpus"),
+        ] {
+            spec.resources = resources
+            spec.jobClass = jobClass
+            let error = #expect(throws: OrchestratorError.self) { try runner.validate(spec) }
+            #expect(error?.message.hasPrefix(field) == true)
+        }
+        spec.resources = Resources(gpus: 1)
+        #expect(throws: Never.self) { try runner.validate(spec) }
     }
 
     // MARK: - After the runner is gone

@@ -69,6 +69,7 @@ class Client:
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        deadline: float | None = None,
         retry: RetryPolicy | None = None,
         depends_on: Sequence[str | Job | JobHandle] = (),
         resources: Resources | None = None,
@@ -84,7 +85,8 @@ class Client:
         top of it. ``slurm`` makes it a batch job; without a command its payload holds the parameters of a template.
         ``job_class`` is ``cpu_short`` unless said otherwise, ``gpu_slurm`` with ``slurm``. ``cwd`` is an absolute path
         on the server's machine. ``timeout`` is in seconds, of one attempt; None is the server's default for the class.
-        Higher ``priority`` runs first. The jobs in ``depends_on`` must succeed first.
+        ``deadline`` is in seconds from now to the job's end, waiting and all attempts included. Higher ``priority``
+        runs first. The jobs in ``depends_on`` must succeed first.
 
         Submitting again with the same ``job_id`` and content returns the job that is there; other content raises
         AlreadyExists. Without one the client makes a UUID, so that its own retries never run a job twice.
@@ -98,6 +100,7 @@ class Client:
             priority=priority,
             labels=labels,
             timeout=timeout,
+            deadline=deadline,
             retry=retry,
             depends_on=depends_on,
             resources=resources,
@@ -115,8 +118,9 @@ class Client:
     def submit_many(self, jobs: Iterable[JobSpec | Mapping[str, Any]]) -> list[JobHandle | OrchestratorError]:
         """Hands in jobs, up to a thousand a call, each call one commit of the server.
 
-        A job is a JobSpec, or a dict of what ``submit`` takes. The answer has one entry for each, in their order: its
-        JobHandle, or the error that ``submit`` would have raised, for one that is refused does not affect the others.
+        A job is a JobSpec, or a dict of what ``submit`` takes; it may depend on others before it in the list. The
+        answer has one entry for each, in their order: its JobHandle, or the error that ``submit`` would have raised;
+        one that is refused does not affect the others.
         """
         return [
             from_status(result.error) if result.HasField("error") else JobHandle(self, wire.job(result.job))

@@ -170,7 +170,7 @@ def from_rpc_error(error: grpc.RpcError, *, target: str, method: str) -> Orchest
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidArgument(details, _field_of(_details(error)))
     if code is grpc.StatusCode.OUT_OF_RANGE:
-        oldest = _oldest_kept(details)
+        oldest = _oldest_kept(error, details)
         remedy = f"; go on with events(after={oldest - 1})" if oldest else ""
         return CursorTooOld(details + remedy, oldest)
     if code is grpc.StatusCode.UNAVAILABLE:
@@ -223,7 +223,11 @@ def _details(error: grpc.RpcError) -> list[Any]:
     return []
 
 
-def _oldest_kept(details: str) -> int:
-    """OUT_OF_RANGE carries the oldest kept sequence in its message: the number after the word "oldest"."""
+def _oldest_kept(error: grpc.RpcError, details: str) -> int:
+    """OUT_OF_RANGE carries the oldest kept sequence in its ErrorInfo, and in its message after the word "oldest"."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in _details(error):
+        if detail.Unpack(info) and info.metadata.get("oldest_sequence", "").isdecimal():
+            return int(info.metadata["oldest_sequence"])
     match = re.search(r"oldest\D*(\d+)", details)
     return int(match.group(1)) if match else 0

@@ -150,6 +150,10 @@ class Job:
     slurm_job_id: str = ""
     last_sequence: int = 0
     """Sequence of the job's newest event: ``events(after=job.last_sequence)`` misses nothing of this job."""
+    depends_on: tuple[str, ...] = ()
+    """Ids of the jobs that must succeed first."""
+    deadline: datetime | None = None
+    """When the job fails with ``timeout`` unless it has ended."""
 
     @property
     def is_done(self) -> bool:

@@ -33,6 +33,7 @@ class JobSpec:
     priority: int = 0
     labels: Mapping[str, str] | None = None
     timeout: float | None = None
+    deadline: float | None = None
     retry: RetryPolicy | None = None
     depends_on: Sequence[Any] = ()
     resources: Resources | None = None
@@ -56,17 +57,16 @@ class JobSpec:
             payload=wire.payload(
                 self.command,
                 self.payload,
-                {
-                    "handler": self.handler,
-                    "env": self.env,
-                    "cwd": None if self.cwd is None else os.fspath(self.cwd),
-                    "stdin": self.stdin,
-                    "slurm": None if self.slurm is None else given(self.slurm),
-                },
+                self.env,
+                None if self.cwd is None else os.fspath(self.cwd),
+                self.stdin,
+                handler=self.handler,
+                slurm=None if self.slurm is None else given(self.slurm),
             ),
             priority=self.priority,
             labels=self.labels or {},
             timeout=None if self.timeout is None else wire.duration(self.timeout),
+            deadline=None if self.deadline is None else wire.duration(self.deadline),
             retry=None if self.retry is None else wire.retry_policy(self.retry),
             depends_on=[job_id(job) for job in self.depends_on],
             resources=None if self.resources is None else pb.Resources(**given(self.resources)),

@@ -56,7 +56,16 @@ def job_state_number(state: JobState | str) -> int:
     raise InvalidArgument(f"no job state {state!r}: use one of {known}", "states")
 
 
-def payload(command: Sequence[str] | None, base: Mapping[str, Any] | None, named: Mapping[str, Any]) -> bytes:
+def payload(
+    command: Sequence[str] | None,
+    base: Mapping[str, Any] | None,
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    stdin: str | None,
+    *,
+    handler: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+) -> bytes:
     """The JSON object that goes with a job: ``base`` and over it what was given by name."""
     if isinstance(command, (str, bytes)):
         raise InvalidArgument(
@@ -64,8 +73,15 @@ def payload(command: Sequence[str] | None, base: Mapping[str, Any] | None, named
             "no shell splits it",
             "command",
         )
-    on_top = {"command": list(command) if command is not None else None, **named}
-    content = dict(base or {}) | {key: value for key, value in on_top.items() if value is not None}
+    named = {
+        "command": list(command) if command is not None else None,
+        "handler": handler,
+        "env": env,
+        "cwd": cwd,
+        "stdin": stdin,
+        "slurm": slurm,
+    }
+    content = dict(base or {}) | {key: value for key, value in named.items() if value is not None}
     return encoded(content, "the payload", "payload")
 
 
@@ -138,6 +154,8 @@ def job(message: pb.Job) -> Job:
         priority=message.priority,
         slurm_job_id=message.slurm_job_id,
         last_sequence=message.last_sequence,
+        depends_on=tuple(message.depends_on),
+        deadline=_time(message.deadline) if message.HasField("deadline") else None,
     )
 
 

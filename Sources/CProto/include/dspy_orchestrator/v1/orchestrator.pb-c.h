@@ -148,10 +148,11 @@ struct  DspyOrchestrator__V1__SubmitJobRequest
   size_t n_depends_on;
   ProtobufCBinaryData *depends_on;
   DspyOrchestrator__V1__Resources *resources;
+  Google__Protobuf__Duration *deadline;
 };
 #define DSPY_ORCHESTRATOR__V1__SUBMIT_JOB_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__submit_job_request__descriptor) \
-    , {0,NULL}, DSPY_ORCHESTRATOR__V1__JOB_CLASS__JOB_CLASS_UNSPECIFIED, {0,NULL}, 0, 0,NULL, NULL, NULL, 0,NULL, NULL }
+    , {0,NULL}, DSPY_ORCHESTRATOR__V1__JOB_CLASS__JOB_CLASS_UNSPECIFIED, {0,NULL}, 0, 0,NULL, NULL, NULL, 0,NULL, NULL, NULL }
 
 
 struct  DspyOrchestrator__V1__SubmitJobResponse
@@ -251,10 +252,13 @@ struct  DspyOrchestrator__V1__Job
   DspyOrchestrator__V1__Job__LabelsEntry **labels;
   int32_t priority;
   uint64_t last_sequence;
+  size_t n_depends_on;
+  ProtobufCBinaryData *depends_on;
+  Google__Protobuf__Timestamp *deadline;
 };
 #define DSPY_ORCHESTRATOR__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__job__descriptor) \
-    , {0,NULL}, DSPY_ORCHESTRATOR__V1__JOB_CLASS__JOB_CLASS_UNSPECIFIED, DSPY_ORCHESTRATOR__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, NULL, NULL, NULL, 0, 0, DSPY_ORCHESTRATOR__V1__FAILURE_REASON__FAILURE_REASON_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, 0, 0 }
+    , {0,NULL}, DSPY_ORCHESTRATOR__V1__JOB_CLASS__JOB_CLASS_UNSPECIFIED, DSPY_ORCHESTRATOR__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, 0, NULL, NULL, NULL, 0, 0, DSPY_ORCHESTRATOR__V1__FAILURE_REASON__FAILURE_REASON_UNSPECIFIED, {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0,NULL, NULL }
 
 
 struct  DspyOrchestrator__V1__ListJobsRequest__LabelsEntry

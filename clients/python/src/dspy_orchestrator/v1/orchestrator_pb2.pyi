@@ -107,7 +107,7 @@ class Resources(_message.Message):
     def __init__(self, cpus: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., gpus: _Optional[int] = ..., processes: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("job_id", "job_class", "payload", "priority", "labels", "timeout", "retry", "depends_on", "resources")
+    __slots__ = ("job_id", "job_class", "payload", "priority", "labels", "timeout", "retry", "depends_on", "resources", "deadline")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,7 @@ class SubmitJobRequest(_message.Message):
     RETRY_FIELD_NUMBER: _ClassVar[int]
     DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     job_class: JobClass
     payload: bytes
@@ -133,7 +134,8 @@ class SubmitJobRequest(_message.Message):
     retry: RetryPolicy
     depends_on: _containers.RepeatedScalarFieldContainer[str]
     resources: Resources
-    def __init__(self, job_id: _Optional[str] = ..., job_class: _Optional[_Union[JobClass, str]] = ..., payload: _Optional[bytes] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ...) -> None: ...
+    deadline: _duration_pb2.Duration
+    def __init__(self, job_id: _Optional[str] = ..., job_class: _Optional[_Union[JobClass, str]] = ..., payload: _Optional[bytes] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., deadline: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job", "already_existed")
@@ -178,7 +180,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "job_class", "state", "attempt", "submitted_at", "started_at", "finished_at", "exit_code", "signal", "failure_reason", "error", "result", "slurm_job_id", "payload", "labels", "priority", "last_sequence")
+    __slots__ = ("job_id", "job_class", "state", "attempt", "submitted_at", "started_at", "finished_at", "exit_code", "signal", "failure_reason", "error", "result", "slurm_job_id", "payload", "labels", "priority", "last_sequence", "depends_on", "deadline")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +205,8 @@ class Job(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     job_class: JobClass
     state: JobState
@@ -220,7 +224,9 @@ class Job(_message.Message):
     labels: _containers.ScalarMap[str, str]
     priority: int
     last_sequence: int
-    def __init__(self, job_id: _Optional[str] = ..., job_class: _Optional[_Union[JobClass, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., submitted_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., failure_reason: _Optional[_Union[FailureReason, str]] = ..., error: _Optional[str] = ..., result: _Optional[bytes] = ..., slurm_job_id: _Optional[str] = ..., payload: _Optional[bytes] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
+    depends_on: _containers.RepeatedScalarFieldContainer[str]
+    deadline: _timestamp_pb2.Timestamp
+    def __init__(self, job_id: _Optional[str] = ..., job_class: _Optional[_Union[JobClass, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., submitted_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., failure_reason: _Optional[_Union[FailureReason, str]] = ..., error: _Optional[str] = ..., result: _Optional[bytes] = ..., slurm_job_id: _Optional[str] = ..., payload: _Optional[bytes] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., last_sequence: _Optional[int] = ..., depends_on: _Optional[_Iterable[str]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("states", "classes", "labels", "page_size", "page_token", "submitted_after", "submitted_before")

@@ -1,0 +1,87 @@
+/// Reads what attempts write, by offset, while they write it and afterwards.
+public final class JobLogs: Sendable {
+    let ledger: Ledger
+    let files = LogFiles()
+    let signals = LogSignals()
+    private let directory: @Sendable (_ jobID: String, _ attempt: UInt32) throws -> AttemptDirectory
+
+    /// - Parameter directory: where the files of an attempt are.
+    public init(
+        ledger: Ledger, directory: @escaping @Sendable (_ jobID: String, _ attempt: UInt32) throws -> AttemptDirectory
+    ) {
+        self.ledger = ledger
+        self.directory = directory
+        ledger.observe { [signals] in signals.changed($0.changes) }
+    }
+
+    /// Cursors that follow an attempt now.
+    public var followers: Int { signals.count }
+
+    /// A place in an attempt's output.
+    ///
+    /// - Throws: `notFound` for a job or an attempt there never was; `failedPrecondition` when no attempt has started (and
+    ///   none is waited for); `outOfRange` for an offset behind the end, and for output that retention removed;
+    ///   `invalidArgument` for an offset with both streams.
+    public func open(_ request: LogRequest) async throws -> LogCursor {
+        if request.offset > 0, request.stream == nil {
+            throw OrchestratorError.invalidArgument(
+                "offset", "offset: \(request.offset) with both streams; name one, or start from 0")
+        }
+        let job = try await ledger.job(request.jobID)
+        let attempt = request.attempt == 0 ? max(job.attempt, 1) : request.attempt
+        if request.attempt > job.attempt {
+            let had =
+                job.attempt == 0
+                ? "it has not started yet"
+                : "it has had \(job.attempt) attempt\(job.attempt == 1 ? "" : "s")"
+            throw OrchestratorError(
+                .notFound, "attempt \(request.attempt) of job \"\(job.id)\": \(had); ask for 0, the newest")
+        }
+        if job.attempt == 0 {
+            if job.state.isTerminal { throw OrchestratorError.neverStarted(job) }
+            guard request.follows else {
+                throw OrchestratorError(
+                    .failedPrecondition,
+                    "job \"\(job.id)\" is \(job.state.word) and has no output yet; follow it, or ask again once it runs"
+                )
+            }
+        }
+        let cursor = LogCursor(
+            logs: self, request: request, attempt: attempt, directory: try directory(job.id, attempt))
+        try await cursor.begin(job)
+        return cursor
+    }
+
+    /// The offset from which `count` bytes are left, now or, once the attempt is over, at its end.
+    ///
+    /// - Parameter request: its offset is ignored; without a stream it is standard output.
+    public func offset(ofLast count: UInt64, _ request: LogRequest) async throws -> UInt64 {
+        let job = try await ledger.job(request.jobID)
+        let attempt = request.attempt == 0 ? max(job.attempt, 1) : request.attempt
+        let extent = try await files.extent(request.stream ?? .stdout, in: try directory(job.id, attempt))
+        return extent.total - min(count, extent.total)
+    }
+}
+
+extension OrchestratorError {
+    static func neverStarted(_ job: Job) -> OrchestratorError {
+        OrchestratorError(
+            .failedPrecondition,
+            "job \"\(job.id)\" ended as \(job.state.word) before its first attempt: it has no output")
+    }
+
+    static func logsGone(_ jobID: String, attempt: UInt32) -> OrchestratorError {
+        OrchestratorError(
+            .outOfRange(oldest: 0),
+            "the output of attempt \(attempt) of job \"\(jobID)\" is no longer kept; a later attempt's may be")
+    }
+
+    static func behindTheEnd(_ offset: UInt64, of stream: LogStream, total: UInt64, attempt: UInt32)
+        -> OrchestratorError
+    {
+        OrchestratorError(
+            .outOfRange(oldest: 0),
+            "offset \(offset): the \(stream.rawValue) of attempt \(attempt) has \(total) bytes; resume with that or less"
+        )
+    }
+}

@@ -1,0 +1,1 @@
+"""``dspy-orch``, the command line for people and for pipes."""
