@@ -16,6 +16,7 @@ enum {
   kept_output = 4096,     // bytes of output buffer that a stream keeps for its next life
   kept_streams = 256,     // streams a session keeps for reuse
   kept_events = 4096,     // entries of the record kept from one feed to the next
+  rejected_body = 65536,  // bytes of a rejected request's body that are let come before the peer is told to stop
 };
 
 // Header fields of the caller's own, and the bytes they point to, in one allocation.
@@ -53,6 +54,9 @@ typedef struct stream {
   bool cut;          // its trailers are submitted, whatever its data source still has
   bool half_closed;  // END_STREAM has come
   bool answered;     // END_STREAM is sent
+  bool rejected;     // answered as what it is not, a request to a web server
+  bool dismissed;    // the peer is told to send no more of it
+  size_t discarded;  // bytes of the rejected request's body
 } stream;
 
 struct cng_session {
@@ -84,6 +88,7 @@ struct cng_session {
   uint32_t max_concurrent_streams;
   uint64_t refused_streams;
   bool too_many_streams;    // one more than the limit that the peer has acknowledged
+  bool leaving;             // a GOAWAY without blame is out
   bool terminated;
   uint32_t blame;           // of the last GOAWAY sent
   size_t unsent_output;     // bytes in the streams' buffers
@@ -250,6 +255,34 @@ static void count_reset(cng_session *session) {
   if (session->resets_left < 0) session->abused = true;
 }
 
+// ---- requests that were rejected and have not ended
+
+// The answer is out, so the peer is told, without blame, to send no more (RFC 9113 §8.1). Submitting is what libnghttp2
+// does allow in a callback.
+static int dismiss(cng_session *session, stream *stream) {
+  if (stream->dismissed || stream->half_closed) return 0;
+  stream->dismissed = true;
+  return nghttp2_submit_rst_stream(session->session, NGHTTP2_FLAG_NONE, stream->public.id, NGHTTP2_NO_ERROR);
+}
+
+// A rejected request may end by itself, and is held to HTTP/2 until then: whoever sends a body that is at odds with its
+// headers is told of that, whether it came before the answer or after.
+static bool is_to_be_dismissed(const cng_session *session, const stream *stream) {
+  return !stream->rejected || session->leaving || stream->discarded > rejected_body;
+}
+
+static int discard(cng_session *session, stream *stream, size_t length) {
+  nghttp2_session_consume(session->session, stream->public.id, length);
+  stream->discarded += length;
+  return stream->answered && is_to_be_dismissed(session, stream) ? dismiss(session, stream) : 0;
+}
+
+void cng_session_dismiss_rejected(cng_session *session) {
+  for (stream *stream = session->open; stream != NULL; stream = stream->open_next) {
+    if (stream->rejected && stream->answered) dismiss(session, stream);
+  }
+}
+
 // ---- libnghttp2's callbacks: they record, and nothing else
 
 static int on_begin_headers(nghttp2_session *inner, const nghttp2_frame *frame, void *user_data) {
@@ -344,6 +377,7 @@ static int on_data_chunk(nghttp2_session *inner, uint8_t flags, int32_t id, cons
     nghttp2_session_consume_connection(session->session, length);
     return 0;
   }
+  if (stream->rejected) return discard(session, stream, length) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   cng_event *event = append_event(session, CNG_EVENT_DATA, stream);
   if (event == NULL) return NGHTTP2_ERR_CALLBACK_FAILURE;
   event->bytes = (cng_bytes){data, length};
@@ -413,19 +447,18 @@ static int on_invalid_frame(nghttp2_session *inner, const nghttp2_frame *frame, 
   return 0;
 }
 
-// A response may end before its request has: the peer is then told, without blame, to send no more (RFC 9113 §8.1).
-// Submitting is what libnghttp2 does allow in a callback.
+// A response may end before its request has.
 static int on_frame_sent(nghttp2_session *inner, const nghttp2_frame *frame, void *user_data) {
-  if (frame->hd.type == NGHTTP2_GOAWAY) ((cng_session *)user_data)->blame = frame->goaway.error_code;
+  (void)inner;
+  cng_session *session = user_data;
+  if (frame->hd.type == NGHTTP2_GOAWAY) session->blame = frame->goaway.error_code;
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-  stream *stream = stream_of(user_data, frame->hd.stream_id);
+  stream *stream = stream_of(session, frame->hd.stream_id);
   if (stream == NULL) return 0;
   stream->answered = true;
-  if (stream->half_closed) return 0;
-  return nghttp2_submit_rst_stream(inner, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR) == 0
-             ? 0
-             : NGHTTP2_ERR_CALLBACK_FAILURE;
+  if (!is_to_be_dismissed(session, stream)) return 0;
+  return dismiss(session, stream) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 // ---- the data source of a response
@@ -858,7 +891,7 @@ size_t cng_session_waiting_pulls(const cng_session *session) { return session->w
 
 int cng_stream_reject(cng_session *session, cng_stream *public, const char status[3], cng_bytes body) {
   stream *stream = private_of(public);
-  stream->started = stream->finished = true;
+  stream->started = stream->finished = stream->rejected = true;
   uint8_t *room = cng_stream_reserve(public, body.length);
   if (room == NULL) return NGHTTP2_ERR_NOMEM;
   memcpy(room, body.start, body.length);
@@ -882,7 +915,11 @@ int cng_session_ping(cng_session *session, const uint8_t opaque[8]) {
   return nghttp2_submit_ping(session->session, NGHTTP2_FLAG_NONE, opaque);
 }
 
-int cng_session_announce_shutdown(cng_session *session) { return nghttp2_submit_shutdown_notice(session->session); }
+int cng_session_announce_shutdown(cng_session *session) {
+  session->leaving = true;
+  cng_session_dismiss_rejected(session);
+  return nghttp2_submit_shutdown_notice(session->session);
+}
 
 int cng_session_goaway(cng_session *session, uint32_t code) {
   int32_t last = nghttp2_session_get_last_proc_stream_id(session->session);

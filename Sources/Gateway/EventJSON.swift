@@ -15,7 +15,7 @@ extension JSONWriter {
             json.key("attempt")
             json.integer(event.attempt)
             json.key("state")
-            json.string(event.state.word)
+            if let state = event.state { json.string(state.word) } else { json.null() }
             json.key("data")
             json.raw(event.data)
             json.key("source")

@@ -83,7 +83,8 @@ extension Wire.Event {
     public init(_ event: Orchestrator.Event) {
         self.init(
             sequence: event.sequence, type: event.type.rawValue, jobID: event.jobID, time: .init(event.time),
-            attempt: event.attempt, state: .init(rawValue: event.state.rawValue), data: event.data,
+            attempt: event.attempt, state: .init(rawValue: event.state?.rawValue ?? 0),
+            data: event.data,
             source: event.source)
     }
 }

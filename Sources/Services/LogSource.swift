@@ -70,7 +70,9 @@ final class LogSource: PullSource, @unchecked Sendable {
     func statusAtShutdown() -> Status {
         Status(
             .unavailable,
-            "the server is shutting down; call StreamLogs again for each stream with offset set to where it ended")
+            "the server is going away, or this connection is too old; call StreamLogs again for each stream with offset set "
+                + "to where it ended"
+        ).because("SERVER_STOPPING")
     }
 }
 

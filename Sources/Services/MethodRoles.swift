@@ -4,6 +4,7 @@ import Credentials
 public struct MethodRoles: Sendable {
     private static let roles: [String: Role] = [
         "SubmitJob": .submit, "SubmitJobs": .submit, "CancelJob": .submit,
+        "PublishEvent": .submit,
         "GetStatus": .read, "ListJobs": .read, "StreamEvents": .read, "StreamLogs": .read, "GetMetrics": .read,
     ]
     private static let service = "/dspy_orchestrator.v1.Orchestrator/"

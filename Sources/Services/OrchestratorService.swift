@@ -19,11 +19,13 @@ public struct OrchestratorService: Sendable {
     private let logger: Logger
     /// What is checked before a job is accepted: that its payload can be run here, and that the server takes jobs.
     private let admit: @Sendable (JobSpec) throws -> Void
+    private let quota: PublishQuota
     private let startedAt = ContinuousClock.now
 
+    /// - Parameter publishedPerSecond: events that one caller may publish; 0 is without limit.
     public init(
         ledger: Ledger, logs: JobLogs, metrics: OrchestratorMetrics, version: String, logger: Logger,
-        admit: @escaping @Sendable (JobSpec) throws -> Void
+        publishedPerSecond: Int = 100, admit: @escaping @Sendable (JobSpec) throws -> Void
     ) {
         self.ledger = ledger
         self.logs = logs
@@ -31,6 +33,7 @@ public struct OrchestratorService: Sendable {
         self.version = version
         self.logger = logger
         self.admit = admit
+        quota = PublishQuota(perSecond: publishedPerSecond)
     }
 
     public var methods: [RPCMethod] {
@@ -55,6 +58,11 @@ public struct OrchestratorService: Sendable {
             },
             .serverStream("/\(Self.name)/StreamEvents") { (request: Wire.StreamEventsRequest, _) in
                 try await Status.mapping { try await stream(request) }
+            },
+            .unary("/\(Self.name)/PublishEvent") { (request: Wire.PublishEventRequest, context) in
+                try await Status.mapping {
+                    try await publish(request, by: context.notes.subject ?? context.peer.host)
+                }
             },
             .serverStream("/\(Self.name)/StreamLogs") { (request: Wire.StreamLogsRequest, _) in
                 try await Status.mapping { try await stream(request) }
@@ -197,6 +205,21 @@ public struct OrchestratorService: Sendable {
         return EventSource(reader: reader, log: ledger.events, logger: logger) { [metrics] in
             metrics.streamSubscribers.add(-1)
         }
+    }
+
+    private func publish(
+        _ request: Wire.PublishEventRequest, by caller: String
+    ) async throws -> Wire.PublishEventResponse {
+        if let wait = quota.take(caller) {
+            throw OrchestratorError(
+                .resourceExhausted(retryAfter: wait),
+                "\(caller) publishes more events than it may; gather several into one, or raise --publish-rate")
+        }
+        let publication = try await ledger.publish(
+            AgentEvent(id: request.eventID, type: request.type, jobID: request.jobID, data: request.data))
+        return Wire.PublishEventResponse(
+            sequence: publication.event.sequence, time: .init(publication.event.time),
+            alreadyExisted: publication.alreadyExisted)
     }
 
     // MARK: Output

@@ -50,6 +50,27 @@ enum Parse {
         }
     }
 
+    /// A number of days, fractions allowed; 0 is no limit.
+    static func days(_ text: String) -> Duration?? {
+        guard let days = Double(text), days >= 0, days <= 36_500 else { return nil }
+        return .some(days == 0 ? nil : .milliseconds(Int64(days * 86_400_000)))
+    }
+
+    /// 0 is no limit.
+    static func limit(_ text: String) -> Int?? {
+        guard let count = Int(text), count >= 0 else { return nil }
+        return .some(count == 0 ? nil : count)
+    }
+
+    /// A whole number of bytes, or of KiB, MiB, GiB or TiB; 0 is no limit.
+    static func bytes(_ text: String) -> Int64?? {
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)]
+        let unit = units.first { text.hasSuffix($0.0) }
+        guard let number = Int64(text.dropLast(unit?.0.count ?? 0)), number >= 0 else { return nil }
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << (unit?.1 ?? 0))
+        return overflow ? nil : .some(bytes == 0 ? nil : bytes)
+    }
+
     static func count(_ range: ClosedRange<Int>) -> (String) -> Int? {
         { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }
     }

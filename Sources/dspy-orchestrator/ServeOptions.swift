@@ -29,6 +29,18 @@ struct ServeOptions: ParsableArguments {
     )
     var queueDir: String?
 
+    @Option(
+        help:
+            "The program dspy-job-supervisor, of which each running job has one. (env: ORCHESTRATOR_SUPERVISOR; default: beside this program)"
+    )
+    var supervisor: String?
+
+    @Option(
+        help:
+            "Seconds without a sign of life from this server after which another one on the same queue directory may take over what it has claimed there; 2 to 86400. (env: ORCHESTRATOR_QUEUE_LEASE_SECONDS; default: 30)"
+    )
+    var queueLeaseSeconds: String?
+
     @Option(help: "Where agent_action.jsonl goes. (env: ORCHESTRATOR_LOG_DIR; default: logs)")
     var logDir: String?
 
@@ -53,11 +65,13 @@ struct ServeOptions: ParsableArguments {
         help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: one for each GPU, else 1)")
     var gpuLimit: String?
 
+    @OptionGroup var retention: RetentionOptions
+
     @Option(
         help:
-            "A YAML file with handlers, limits, sandbox, GPUs and concurrency; see Documentation/runner.md. (env: ORCHESTRATOR_RUNNER_CONFIG; default: none)"
+            "A YAML file with handlers, and the limits, sandbox, GPUs and concurrency of jobs; see Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
     )
-    var runnerConfig: String?
+    var config: String?
 
     @Option(
         help:
@@ -138,6 +152,12 @@ struct ServeOptions: ParsableArguments {
     )
     var maxOpenFiles: String?
 
+    @Option(
+        help:
+            "Events a second that one caller may publish, and in one go what it saved up in ten. 0: any. (env: ORCHESTRATOR_PUBLISH_RATE; default: 100)"
+    )
+    var publishRate: String?
+
     @OptionGroup(title: "Limits of gRPC")
     var rpcLimits: RPCLimitOptions
 }
@@ -148,14 +168,18 @@ struct ServeConfiguration {
     var http: ListenAddress
     var dataDirectory: String
     var queueDirectory: String
+    var queueLease: Duration
+    /// nil looks beside the server's own executable.
+    var supervisor: String?
     var logDirectory: String
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
     /// Otherwise it follows the number of devices.
     var isGPULimitGiven: Bool
-    /// What the file of --runner-config says.
+    /// What the file of --config says about running jobs.
     var runner: RunnerSettings
+    var retention: Retention
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
@@ -169,6 +193,8 @@ struct ServeConfiguration {
     var methodRoles: MethodRoles
     var rpcLimits: ServerLimits
     var rpcPolicy: CallPolicy
+    /// Events a second, by one caller; 0 is without limit.
+    var publishRate: Int
     /// nil is as many as the process is allowed.
     var maxOpenFiles: UInt64?
 
@@ -193,6 +219,13 @@ struct ServeConfiguration {
             "data-dir", "ORCHESTRATOR_DATA_DIR", options.dataDir, "a path", "data", Parse.path)
         queueDirectory = try setting(
             "queue-dir", "ENV_QUEUE_DIR", options.queueDir, "a path", "logs/env_queue", Parse.path)
+        supervisor = try setting(
+            "supervisor", "ORCHESTRATOR_SUPERVISOR", options.supervisor, "a path", nil
+        ) { Parse.path($0).map { $0 as String? } }
+        queueLease = .seconds(
+            try setting(
+                "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
+                "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
         isMetricsEnabled = try setting(
@@ -209,13 +242,13 @@ struct ServeConfiguration {
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
         isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
-        let runnerFile = try setting(
-            "runner-config", "ORCHESTRATOR_RUNNER_CONFIG", options.runnerConfig, "a path", "", Parse.path)
+        let configFile = try setting("config", "ORCHESTRATOR_CONFIG", options.config, "a path", "", Parse.path)
         do {
-            runner = try runnerFile.isEmpty ? RunnerSettings() : RunnerSettings(file: runnerFile)
+            runner = try (configFile.isEmpty ? SettingsFile() : SettingsFile(path: configFile)).runner
         } catch {
             throw ValidationError(error.message)
         }
+        retention = try Retention(options.retention, environment: environment)
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
             "a number of seconds from 0 to 86400", .seconds(20), Parse.seconds(0...86_400))
@@ -267,6 +300,9 @@ struct ServeConfiguration {
         maxOpenFiles = try setting(
             "max-open-files", "ORCHESTRATOR_MAX_OPEN_FILES", options.maxOpenFiles, "a number from 64 to 1073741816", nil
         ) { Parse.count(64...1_073_741_816)($0).map { UInt64($0) } }
+        publishRate = try setting(
+            "publish-rate", "ORCHESTRATOR_PUBLISH_RATE", options.publishRate, "a number from 0 to 1000000", 100,
+            Parse.count(0...1_000_000))
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

@@ -30,10 +30,14 @@ struct Server {
         let credentials = try ServerCredentials(configuration, logger: logger)
         try UsableDirectory.require(configuration.dataDirectory, setting: "--data-dir", isPrivate: true)
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
-        let ledger = try Ledger.open(
-            Ledger.Configuration(directory: configuration.dataDirectory), encoders: WireImages.encoders,
-            logger: logger)
-        let runnerConfiguration = runnerConfiguration(openFiles: openFiles.before)
+        let jobsDirectory = configuration.dataDirectory + "/jobs"
+        var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
+        ledgerConfiguration.retention = configuration.retention
+        ledgerConfiguration.removeOutputs = { [logger] in
+            AttemptOutput.remove(of: $0, in: jobsDirectory, logger: logger)
+        }
+        let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
+        let runnerConfiguration = runnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before)
         let runner = try Runner(
             configuration: runnerConfiguration, serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         var limits = ConcurrencyLimits(byClass: configuration.limits, adaptive: configuration.runner.concurrency)
@@ -43,8 +47,11 @@ struct Server {
         }
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let fileQueue = FileQueue(
-            configuration: FileQueueConfiguration(directory: configuration.queueDirectory), ledger: ledger,
-            logger: logger, admit: { spec throws(OrchestratorError) in try runner.validate(spec) })
+            configuration: FileQueueConfiguration(
+                directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
+                lease: configuration.queueLease),
+            ledger: ledger, logger: logger,
+            admit: { spec throws(OrchestratorError) in try runner.validate(spec) })
         try fileQueue.prepare(setting: "--queue-dir")
 
         let logs = JobLogs(ledger: ledger) { try runner.directory(jobID: $0, attempt: $1) }
@@ -62,7 +69,7 @@ struct Server {
         let admission = Admission { spec throws(OrchestratorError) in try runner.validate(spec) }
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
-            admit: { try admission.admit($0) })
+            publishedPerSecond: configuration.publishRate, admit: { try admission.admit($0) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
             services: [OrchestratorService.name, HealthRegistry.serviceName], files: DescriptorFile.served)
@@ -143,9 +150,9 @@ struct Server {
         }
     }
 
-    private func runnerConfiguration(openFiles: UInt64?) -> RunnerConfiguration {
+    private func runnerConfiguration(jobsDirectory: String, openFiles: UInt64?) -> RunnerConfiguration {
         var runner = RunnerConfiguration(
-            jobsDirectory: configuration.dataDirectory + "/jobs", openFiles: openFiles)
+            jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles)
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
         runner.apply(configuration.runner, path: path)
         return runner

@@ -7,7 +7,7 @@ import Testing
 @Suite struct StatusMappingTests {
     @Test(arguments: [
         (OrchestratorError.Kind.notFound, StatusCode.notFound), (.alreadyExists, .alreadyExists),
-        (.failedPrecondition, .failedPrecondition), (.outOfRange(oldest: 5), .outOfRange),
+        (.failedPrecondition, .failedPrecondition),
         (.unavailable, .unavailable), (.unimplemented, .unimplemented), (.internal, .internal),
     ])
     func eachKindHasItsCodeAndKeepsItsMessage(kind: OrchestratorError.Kind, code: StatusCode) {
@@ -44,6 +44,16 @@ import Testing
         #expect(detail.typeUrl == "type.googleapis.com/google.rpc.BadRequest")
         let violations = try Wire.BadRequest(decoding: detail.value).fieldViolations
         #expect(violations == [.init(field: "payload", description: "payload: not JSON")])
+    }
+
+    @Test func `what is no longer kept says what the oldest is, for programs`() throws {
+        let status = Status(OrchestratorError(.outOfRange(oldest: 77), "gone"))
+        let rich = try Wire.Status(decoding: status.details)
+        #expect(status.code == .outOfRange && rich.message == "gone")
+        let detail = try #require(rich.details.first)
+        #expect(detail.typeUrl == "type.googleapis.com/google.rpc.ErrorInfo")
+        let info = try Wire.ErrorInfo(decoding: detail.value)
+        #expect(info.reason == "SEQUENCE_NOT_KEPT" && info.metadata == ["oldest_sequence": "77"])
     }
 
     @Test func exhaustionSaysWhenToComeBack() throws {

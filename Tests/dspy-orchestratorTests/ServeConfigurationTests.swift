@@ -116,6 +116,33 @@ import Testing
         #expect(OpenFiles.shortage(limits, connections: 512) == nil)
     }
 
+    @Test func `how much history is kept is set by flags and variables, and 0 is no limit`() throws {
+        #expect(try configuration().retention == .standard)
+        let environment = [
+            "ORCHESTRATOR_KEEP_JOBS_DAYS": "0.5", "ORCHESTRATOR_KEEP_EVENTS": "10", "ORCHESTRATOR_KEEP_OUTPUTS": "9",
+        ]
+        let retention = try configuration(
+            [
+                "--keep-jobs", "7", "--keep-events-days", "0", "--keep-ledger-bytes", "3MiB", "--keep-outputs", "8",
+                "--keep-outputs-days", "2", "--keep-output-bytes", "0",
+            ], environment
+        ).retention
+        #expect(retention.jobs == .init(age: .seconds(43_200), count: 7))
+        #expect(retention.events == .init(age: nil, count: 10))
+        #expect(retention.outputs == .init(age: .seconds(172_800), count: 8))
+        #expect(retention.ledgerBytes == 3 << 20 && retention.outputBytes == nil)
+    }
+
+    @Test(arguments: [
+        ("--keep-jobs-days", "-1"), ("--keep-jobs", "many"), ("--keep-events-days", "nan"), ("--keep-events", "-5"),
+        ("--keep-ledger-bytes", "10GB"), ("--keep-outputs", "1.5"), ("--keep-output-bytes", "9999999TiB"),
+    ])
+    func `a limit of history that is none is refused naming its flag`(flag: String, value: String) throws {
+        let error = try #require(throws: (any Error).self) { try configuration(["\(flag)=\(value)"]) }
+        let message = ServeOptions.message(for: error)
+        #expect(message.contains(flag) && message.contains("\"\(value)\""), "\(message)")
+    }
+
     @Test func aBadVariableIsRefusedNamingIt() throws {
         let error = try #require(throws: ValidationError.self) {
             try configuration([], ["ORCHESTRATOR_HTTP_LISTEN": "nowhere"])

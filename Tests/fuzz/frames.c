@@ -156,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     for (size_t place = 0; place < most_streams; place++) {
       if (open[place] != NULL && !open[place]->gone) cng_stream_cut(session, open[place], 14, text, text);
     }
+    cng_session_dismiss_rejected(session);
+    drain(session);
     cng_session_goaway(session, 0);
     drain(session);
   }

@@ -23,7 +23,9 @@ SERVICE = "/grpc.testing.TestService/"
 def interop_server(*tls: str) -> Iterator[str]:
     """Runs the server, in plain text or with these flags; gives its address."""
     assert Path(EXECUTABLE).is_file(), f"no {EXECUTABLE}: run `swift build`, or set INTEROP_SERVER_EXECUTABLE"
-    with subprocess.Popen([EXECUTABLE, "--port=0", *(tls or ["--use_tls=false"])], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [EXECUTABLE, "--port=0", *(tls or ["--use_tls=false"])], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             ready = process.stdout.readline().strip()

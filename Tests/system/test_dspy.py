@@ -16,7 +16,13 @@ from dspy.utils import DummyLM
 from eventually import eventually
 
 from dspy_orchestrator import Client, InvalidArgument, JobCancelled, JobFailed
-from dspy_orchestrator.dspy import OrchestratorProvider, OrchestratorTrainingJob, RemoteModule, remote
+from dspy_orchestrator.dspy import (
+    OrchestratorCallback,
+    OrchestratorProvider,
+    OrchestratorTrainingJob,
+    RemoteModule,
+    remote,
+)
 
 HERE = Path(__file__).parent
 
@@ -173,3 +179,22 @@ class GrpoLM(DummyLM):  # type: ignore[misc]
         job = self.provider.ReinforceJob(lm=self, train_kwargs=train_kwargs)
         job.initialize()
         return job
+
+
+def test_a_programs_calls_are_in_the_log_beside_the_jobs(client: Client) -> None:
+    client.submit(["true"], job_id="beside").result(timeout=60)
+    callback = OrchestratorCallback(client, job_id="beside")
+    with dspy.context(lm=DummyLM([{"answer": "4"}]), callbacks=[callback]):
+        dspy.Predict("question -> answer")(question="2+2?")
+    assert callback.flush(30)
+    assert callback.dropped == 0
+    last = client.metrics().last_sequence
+    assert last is not None
+    seen: list[str] = []
+    with client.events(job_ids=["beside"], timeout=30) as events:
+        for event in events:
+            seen += [inner["type"] for inner in event.data.get("events", [{"type": event.type}])]
+            if event.sequence == last:
+                break
+    assert seen[:3] == ["task_submitted", "task_started", "task_completed"]
+    assert seen[3:] == ["agent.module.start", "agent.lm.start", "agent.lm.end", "agent.module.end"]

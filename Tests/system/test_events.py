@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 import grpc
 import pytest
@@ -212,7 +213,7 @@ def test_end_when_done_waits_for_the_last_job_named(server: Server, client: Clie
     ],
 )
 def test_a_subscription_that_makes_no_sense_is_refused(
-    server: Server, code: grpc.StatusCode, fields: dict[str, object]
+    server: Server, code: grpc.StatusCode, fields: dict[str, Any]
 ) -> None:
     request = pb.StreamEventsRequest(**fields)
     error = refused(lambda: next(server.stub().StreamEvents(request, timeout=10)))

@@ -8,10 +8,11 @@ import threading
 import urllib.request
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eventually import eventually
-from jobs import TERMINAL, occupy, shell
+from jobs import occupy, shell
 from server import Server
 from sse import EventStream
 
@@ -88,7 +89,7 @@ def test_filters_and_the_end_when_done(server: Server, client: Client) -> None:
         ("", {"Last_Event_ID": "abc"}, "Last-Event-ID"),
     ],
 )
-def test_what_makes_no_sense_is_refused(server: Server, path: str, headers: dict[str, str], word: str) -> None:
+def test_what_makes_no_sense_is_refused(server: Server, path: str, headers: dict[str, Any], word: str) -> None:
     stream = EventStream(server.http, f"/v1/events{path}", **headers)
     assert stream.status == 400
     answer = json.loads(stream.read())
@@ -104,7 +105,8 @@ def test_a_client_that_comes_again_misses_and_repeats_nothing_over_restarts(serv
     def take(count: int | None) -> EventStream:
         nonlocal last
         # The address is what it was the first time: the header goes before it.
-        stream = EventStream(server.http, "/v1/events?after_sequence=0", **({"Last_Event_ID": last} if last else {}))
+        headers: dict[str, Any] = {"Last_Event_ID": last} if last else {}
+        stream = EventStream(server.http, "/v1/events?after_sequence=0", **headers)
         for event in islice(stream, count):
             seen.append(event["sequence"])
             last = stream.last_id
@@ -123,7 +125,8 @@ def test_a_client_that_comes_again_misses_and_repeats_nothing_over_restarts(serv
     eventually(lambda: len(seen) == 60, "all events so far")
     assert server.stop() == 0
     thread.join(30)
-    assert ended and ended[0].is_whole
+    assert ended
+    assert ended[0].is_whole
     assert ended[0].retry == [1000, 1000]
     assert "stopping" in ended[0].comments[-1]
 
@@ -286,7 +289,6 @@ def test_the_overview_has_what_the_page_needs(server: Server, client: Client) ->
     short = next(each for each in overview["classes"] if each["class"] == "cpu_short")
     assert (short["submitted"], short["succeeded"], short["failed"]) == (2, 1, 1)
     assert overview["last_sequence"] == 6
-    assert TERMINAL
 
 
 def test_the_page_is_self_contained_and_may_run_nothing_else(server: Server) -> None:

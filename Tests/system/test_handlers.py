@@ -35,26 +35,27 @@ handlers:
     default_for: [cpu_long]
   count:
     command: [wc, -c]
-limits:
-  all: {{memory: 1GiB, processes: 64}}
-concurrency:
-  cpu_short: {{min: 1, max: 4}}
+runner:
+  limits:
+    all: {{memory: 1GiB, processes: 64}}
+  concurrency:
+    cpu_short: {{min: 1, max: 4}}
 """
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "handler_functions.py").write_text(FUNCTIONS)
-    file = tmp_path / "runner.yaml"
+    file = tmp_path / "dspy.yaml"
     file.write_text(CONFIGURATION.format(python=sys.executable, path=tmp_path))
-    made = Server(tmp_path, "--runner-config", str(file)).start()
+    made = Server(tmp_path, "--config", str(file)).start()
     yield made
     made.close()
 
 
 def finished(server: Server, payload: dict[str, Any], job_class: str = "cpu_short") -> Any:
     with server.client() as client:
-        return client.submit(payload, job_class=job_class).wait(timeout=60)
+        return client.wait(client.submit(payload, job_class=job_class).job_id, timeout=60)
 
 
 def test_one_worker_does_many_jobs(server: Server) -> None:
@@ -102,11 +103,11 @@ def test_workers_end_with_a_server_that_was_killed(server: Server) -> None:
 
 
 def test_a_wrong_configuration_is_told_with_its_line(tmp_path: Path) -> None:
-    file = tmp_path / "runner.yaml"
-    file.write_text("limits:\n  cpu_short: {memory: lots}\n")
-    made = Server(tmp_path, "--runner-config", str(file))
+    file = tmp_path / "dspy.yaml"
+    file.write_text("runner:\n  limits:\n    cpu_short: {memory: lots}\n")
+    made = Server(tmp_path, "--config", str(file))
     try:
-        with pytest.raises(AssertionError, match=r"limits.cpu_short.memory \(line 2\)"):
+        with pytest.raises(AssertionError, match=r"runner.limits.cpu_short.memory \(line 3\)"):
             made.start()
     finally:
         if made.process is not None:

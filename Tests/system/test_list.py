@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,7 +19,7 @@ from dspy_orchestrator import Client
 from dspy_orchestrator.v1 import orchestrator_pb2 as pb
 
 
-def listed(server: Server, **fields: object) -> pb.ListJobsResponse:
+def listed(server: Server, **fields: Any) -> pb.ListJobsResponse:
     answer = server.stub().ListJobs(pb.ListJobsRequest(**fields), timeout=30)
     assert isinstance(answer, pb.ListJobsResponse)
     return answer
@@ -31,7 +33,7 @@ def batch(server: Server, *jobs: pb.SubmitJobRequest) -> list[pb.SubmitJobResult
     return list(server.stub().SubmitJobs(pb.SubmitJobsRequest(jobs=jobs), timeout=60).results)
 
 
-def waiting(number: int, **fields: object) -> pb.SubmitJobRequest:
+def waiting(number: int, **fields: Any) -> pb.SubmitJobRequest:
     """A job of a class whose places are taken, so that it stays where it is."""
     return pb.SubmitJobRequest(
         job_id=f"job-{number:03}", job_class=pb.JOB_CLASS_CPU_LONG, payload=b'{"command":["true"]}', **fields
@@ -64,7 +66,7 @@ def test_filters_by_state_class_label_and_time(server: Server, client: Client) -
 def test_pages_hold_over_a_restart_and_new_jobs(server: Server, client: Client) -> None:
     occupy(client)
     batch(server, *(waiting(n) for n in range(10)))
-    fields = {"states": [pb.JOB_STATE_QUEUED], "page_size": 4}
+    fields: dict[str, Any] = {"states": [pb.JOB_STATE_QUEUED], "page_size": 4}
     first = listed(server, **fields)
     assert ids(first) == ["job-009", "job-008", "job-007", "job-006"]
     server.kill()
@@ -87,7 +89,7 @@ def test_a_token_that_is_not_this_lists_is_refused(server: Server, tmp_path_fact
         other.close()
     changed = ("B" if token[5] == "A" else "A").join((token[:5], token[6:]))
     for bad in ("x", "1", changed, foreign, token * 5):
-        error = refused(lambda bad=bad: listed(server, page_token=bad))
+        error = refused(partial(listed, server, page_token=bad))
         assert (error.code(), bad_field(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "page_token")
     error = refused(lambda: listed(server, page_token=token, classes=[pb.JOB_CLASS_GPU]))
     assert bad_field(error) == "page_token"
@@ -105,7 +107,7 @@ def test_a_token_that_is_not_this_lists_is_refused(server: Server, tmp_path_fact
         ("submitted_after", {"submitted_after": Timestamp(seconds=1 << 60)}),
     ],
 )
-def test_a_filter_that_is_none_is_named(server: Server, field: str, fields: dict[str, object]) -> None:
+def test_a_filter_that_is_none_is_named(server: Server, field: str, fields: dict[str, Any]) -> None:
     assert bad_field(refused(lambda: listed(server, **fields))) == field
 
 

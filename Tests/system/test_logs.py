@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -20,7 +21,7 @@ from dspy_orchestrator.v1 import orchestrator_pb2 as pb
 MIB = 1 << 20
 
 
-def logs(server: Server, job_id: str, **fields: object) -> list[pb.LogChunk]:
+def logs(server: Server, job_id: str, **fields: Any) -> list[pb.LogChunk]:
     return list(server.stub().StreamLogs(pb.StreamLogsRequest(job_id=job_id, **fields), timeout=60))
 
 
@@ -137,7 +138,12 @@ def test_following_costs_nothing_while_nothing_is_written(server: Server, client
 
     before, began = ticks(), time.monotonic()
     ended = threading.Event()
-    threading.Thread(target=lambda: (list(calls[0]), ended.set()), daemon=True).start()
+
+    def follow() -> None:
+        list(calls[0])
+        ended.set()
+
+    threading.Thread(target=follow, daemon=True).start()
     ended.wait(3)
     # 100 readers that looked every 10 ms would take most of a processor.
     assert (ticks() - before) / 100 < 0.3 * (time.monotonic() - began)
@@ -154,10 +160,10 @@ def test_a_follower_cut_off_by_a_stop_resumes_by_its_offset_and_misses_nothing(s
     assert server.stop() == 0
     try:
         seen += b"".join(chunk.data for chunk in call)
-    except grpc.RpcError as error:
+    except grpc.RpcError:
         # Whether the job's end or the server's came first is a race; the second one says how to go on.
-        assert error.code() is grpc.StatusCode.UNAVAILABLE, error
-        assert "offset" in error.details(), error
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "offset" in call.details()
     server.start()
     seen += b"".join(chunk.data for chunk in logs(server, "a", stream=pb.LOG_STREAM_STDOUT, offset=len(seen)))
     assert seen == b"on\nbye\n"

@@ -123,3 +123,25 @@ def test_functions_run_as_jobs(client: Client) -> None:
     assert caught.value.exit_code == 1
     assert caught.value.remote_error is not None
     assert (caught.value.remote_error.type, caught.value.remote_error.message) == ("LookupError", "no such row")
+
+
+def test_a_jobs_output_is_followed_over_a_kill_of_the_server(server: Server, client: Client, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    script = f"echo first; until test -e {gate}; do sleep 0.05; done; seq 3; echo err >&2"
+    job = client.submit(shell(script))
+    eventually(lambda: client.get(job.job_id).state == "running", "the job running")
+    chunks = job.logs(stream="stdout", follow=True)
+    seen = next(chunks).data
+    server.kill()
+    server.start()
+    gate.touch()
+    seen += b"".join(chunk.data for chunk in chunks)
+    assert seen == b"first\n1\n2\n3\n"
+    assert [(chunk.stream, chunk.text) for chunk in job.logs(stream="stderr")] == [("stderr", "err\n")]
+
+
+def test_a_failure_brings_the_end_of_its_log_along(client: Client) -> None:
+    failing = client.submit(shell("seq 100000; echo no such dataset >&2; exit 3"))
+    with pytest.raises(JobFailed) as caught:
+        failing.result(timeout=60)
+    assert caught.value.log_tail == "no such dataset\n"

@@ -45,6 +45,8 @@ class Server:
     ) -> None:
         self.key, self.name, self.process, self.port = key, name, process, port
         self.url, self.arguments = f"http://127.0.0.1:{port}{path}", arguments
+        self.http = ""
+        """Our gateway."""
 
     @property
     def pid(self) -> int:
@@ -102,26 +104,29 @@ def status_request(work: pathlib.Path) -> list[str]:
     return ["-d", str(work / "status"), *GRPC_HEADERS]
 
 
-def ours(work: pathlib.Path) -> Server:
-    """Our release build on a fresh data directory, with nothing in it."""
+def ours(work: pathlib.Path, *flags: str, pinned: bool = True, build: str = "release") -> Server:
+    """Our build on a fresh data directory, with nothing in it."""
     process = subprocess.Popen(
         [
-            *SERVER_CORE,
-            str(ROOT / ".build/release/dspy-orchestrator"),
+            *(SERVER_CORE if pinned else []),
+            str(ROOT / f".build/{build}/dspy-orchestrator"),
             "serve",
             *("--rpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"),
             *("--data-dir", str(work / "data"), "--log-dir", str(work / "logs"), "--queue-dir", str(work / "queue")),
             # One long job at a time: a job that does not end keeps those behind it queued.
             *("--cpu-long-limit", "1", "--rpc-threads", "1", "--log-level", "warning", "--shutdown-grace-seconds", "1"),
+            *flags,
         ],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
-    ready = re.search(r"rpc=127\.0\.0\.1:(\d+)", process.stdout.readline())
+    ready = re.search(r"rpc=127\.0\.0\.1:(\d+) http=127\.0\.0\.1:(\d+)", process.stdout.readline())
     if ready is None:
         sys.exit("bench: dspy-orchestrator did not become ready; its own words are above")
-    return Server("ours", "dspy-orchestrator", process, int(ready[1]), f"/{SERVICE}/GetStatus", status_request(work))
+    server = Server("ours", "dspy-orchestrator", process, int(ready[1]), f"/{SERVICE}/GetStatus", status_request(work))
+    server.http = f"http://127.0.0.1:{ready[2]}"
+    return server
 
 
 def submit_one(server: Server, work: pathlib.Path) -> None:

@@ -28,4 +28,7 @@ int clinux_pipe(int ends[2]);
 // eventfd(2), non-blocking and close-on-exec.
 int clinux_eventfd(void);
 
+// renameat2(2) with RENAME_NOREPLACE: EEXIST when `to` is there, EINVAL where the file system can't.
+int clinux_rename_exclusively(const char *from, const char *to);
+
 #endif

@@ -164,8 +164,10 @@ void cng_session_resume_all(cng_session *session);
 void cng_stream_resume(cng_session *session, cng_stream *stream);
 size_t cng_session_waiting_pulls(const cng_session *session);
 
-// An answer that is not gRPC's: status is three digits, body short text.
+// An answer that is not gRPC's: status is three digits, body short text. The request may go on to its end for 64 KiB.
 int cng_stream_reject(cng_session *session, cng_stream *stream, const char status[3], cng_bytes body);
+// Tells the peer to end all requests that were rejected, have their answers, and have not ended.
+void cng_session_dismiss_rejected(cng_session *session);
 int cng_stream_reset(cng_session *session, cng_stream *stream, uint32_t code);
 
 // ---- the connection's end

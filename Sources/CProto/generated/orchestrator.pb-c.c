@@ -745,6 +745,96 @@ void   dspy_orchestrator__v1__event__free_unpacked
   assert(message->base.descriptor == &dspy_orchestrator__v1__event__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dspy_orchestrator__v1__publish_event_request__init
+                     (DspyOrchestrator__V1__PublishEventRequest         *message)
+{
+  static const DspyOrchestrator__V1__PublishEventRequest init_value = DSPY_ORCHESTRATOR__V1__PUBLISH_EVENT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t dspy_orchestrator__v1__publish_event_request__get_packed_size
+                     (const DspyOrchestrator__V1__PublishEventRequest *message)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dspy_orchestrator__v1__publish_event_request__pack
+                     (const DspyOrchestrator__V1__PublishEventRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dspy_orchestrator__v1__publish_event_request__pack_to_buffer
+                     (const DspyOrchestrator__V1__PublishEventRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+DspyOrchestrator__V1__PublishEventRequest *
+       dspy_orchestrator__v1__publish_event_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (DspyOrchestrator__V1__PublishEventRequest *)
+     protobuf_c_message_unpack (&dspy_orchestrator__v1__publish_event_request__descriptor,
+                                allocator, len, data);
+}
+void   dspy_orchestrator__v1__publish_event_request__free_unpacked
+                     (DspyOrchestrator__V1__PublishEventRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dspy_orchestrator__v1__publish_event_response__init
+                     (DspyOrchestrator__V1__PublishEventResponse         *message)
+{
+  static const DspyOrchestrator__V1__PublishEventResponse init_value = DSPY_ORCHESTRATOR__V1__PUBLISH_EVENT_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t dspy_orchestrator__v1__publish_event_response__get_packed_size
+                     (const DspyOrchestrator__V1__PublishEventResponse *message)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dspy_orchestrator__v1__publish_event_response__pack
+                     (const DspyOrchestrator__V1__PublishEventResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dspy_orchestrator__v1__publish_event_response__pack_to_buffer
+                     (const DspyOrchestrator__V1__PublishEventResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+DspyOrchestrator__V1__PublishEventResponse *
+       dspy_orchestrator__v1__publish_event_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (DspyOrchestrator__V1__PublishEventResponse *)
+     protobuf_c_message_unpack (&dspy_orchestrator__v1__publish_event_response__descriptor,
+                                allocator, len, data);
+}
+void   dspy_orchestrator__v1__publish_event_response__free_unpacked
+                     (DspyOrchestrator__V1__PublishEventResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dspy_orchestrator__v1__publish_event_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dspy_orchestrator__v1__stream_logs_request__init
                      (DspyOrchestrator__V1__StreamLogsRequest         *message)
 {
@@ -2542,6 +2632,147 @@ const ProtobufCMessageDescriptor dspy_orchestrator__v1__event__descriptor =
   (ProtobufCMessageInit) dspy_orchestrator__v1__event__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor dspy_orchestrator__v1__publish_event_request__field_descriptors[4] =
+{
+  {
+    "type",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventRequest, type),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventRequest, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "event_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventRequest, event_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dspy_orchestrator__v1__publish_event_request__field_indices_by_name[] = {
+  2,   /* field[2] = data */
+  3,   /* field[3] = event_id */
+  1,   /* field[1] = job_id */
+  0,   /* field[0] = type */
+};
+static const ProtobufCIntRange dspy_orchestrator__v1__publish_event_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor dspy_orchestrator__v1__publish_event_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dspy_orchestrator.v1.PublishEventRequest",
+  "PublishEventRequest",
+  "DspyOrchestrator__V1__PublishEventRequest",
+  "dspy_orchestrator.v1",
+  sizeof(DspyOrchestrator__V1__PublishEventRequest),
+  4,
+  dspy_orchestrator__v1__publish_event_request__field_descriptors,
+  dspy_orchestrator__v1__publish_event_request__field_indices_by_name,
+  1,  dspy_orchestrator__v1__publish_event_request__number_ranges,
+  (ProtobufCMessageInit) dspy_orchestrator__v1__publish_event_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dspy_orchestrator__v1__publish_event_response__field_descriptors[3] =
+{
+  {
+    "sequence",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventResponse, sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventResponse, time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "already_existed",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__PublishEventResponse, already_existed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dspy_orchestrator__v1__publish_event_response__field_indices_by_name[] = {
+  2,   /* field[2] = already_existed */
+  0,   /* field[0] = sequence */
+  1,   /* field[1] = time */
+};
+static const ProtobufCIntRange dspy_orchestrator__v1__publish_event_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor dspy_orchestrator__v1__publish_event_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dspy_orchestrator.v1.PublishEventResponse",
+  "PublishEventResponse",
+  "DspyOrchestrator__V1__PublishEventResponse",
+  "dspy_orchestrator.v1",
+  sizeof(DspyOrchestrator__V1__PublishEventResponse),
+  3,
+  dspy_orchestrator__v1__publish_event_response__field_descriptors,
+  dspy_orchestrator__v1__publish_event_response__field_indices_by_name,
+  1,  dspy_orchestrator__v1__publish_event_response__number_ranges,
+  (ProtobufCMessageInit) dspy_orchestrator__v1__publish_event_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor dspy_orchestrator__v1__stream_logs_request__field_descriptors[5] =
 {
   {
@@ -3342,7 +3573,7 @@ const ProtobufCEnumDescriptor dspy_orchestrator__v1__metric_type__descriptor =
   dspy_orchestrator__v1__metric_type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor dspy_orchestrator__v1__orchestrator__method_descriptors[8] =
+static const ProtobufCMethodDescriptor dspy_orchestrator__v1__orchestrator__method_descriptors[9] =
 {
   { "SubmitJob", &dspy_orchestrator__v1__submit_job_request__descriptor, &dspy_orchestrator__v1__submit_job_response__descriptor },
   { "SubmitJobs", &dspy_orchestrator__v1__submit_jobs_request__descriptor, &dspy_orchestrator__v1__submit_jobs_response__descriptor },
@@ -3350,16 +3581,18 @@ static const ProtobufCMethodDescriptor dspy_orchestrator__v1__orchestrator__meth
   { "ListJobs", &dspy_orchestrator__v1__list_jobs_request__descriptor, &dspy_orchestrator__v1__list_jobs_response__descriptor },
   { "CancelJob", &dspy_orchestrator__v1__cancel_job_request__descriptor, &dspy_orchestrator__v1__cancel_job_response__descriptor },
   { "StreamEvents", &dspy_orchestrator__v1__stream_events_request__descriptor, &dspy_orchestrator__v1__event__descriptor },
+  { "PublishEvent", &dspy_orchestrator__v1__publish_event_request__descriptor, &dspy_orchestrator__v1__publish_event_response__descriptor },
   { "StreamLogs", &dspy_orchestrator__v1__stream_logs_request__descriptor, &dspy_orchestrator__v1__log_chunk__descriptor },
   { "GetMetrics", &dspy_orchestrator__v1__get_metrics_request__descriptor, &dspy_orchestrator__v1__get_metrics_response__descriptor },
 };
 const unsigned dspy_orchestrator__v1__orchestrator__method_indices_by_name[] = {
   4,        /* CancelJob */
-  7,        /* GetMetrics */
+  8,        /* GetMetrics */
   2,        /* GetStatus */
   3,        /* ListJobs */
+  6,        /* PublishEvent */
   5,        /* StreamEvents */
-  6,        /* StreamLogs */
+  7,        /* StreamLogs */
   0,        /* SubmitJob */
   1         /* SubmitJobs */
 };
@@ -3370,7 +3603,7 @@ const ProtobufCServiceDescriptor dspy_orchestrator__v1__orchestrator__descriptor
   "Orchestrator",
   "DspyOrchestrator__V1__Orchestrator",
   "dspy_orchestrator.v1",
-  8,
+  9,
   dspy_orchestrator__v1__orchestrator__method_descriptors,
   dspy_orchestrator__v1__orchestrator__method_indices_by_name
 };
@@ -3422,13 +3655,21 @@ void dspy_orchestrator__v1__orchestrator__stream_events(ProtobufCService *servic
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
   service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void dspy_orchestrator__v1__orchestrator__publish_event(ProtobufCService *service,
+                                                        const DspyOrchestrator__V1__PublishEventRequest *input,
+                                                        DspyOrchestrator__V1__PublishEventResponse_Closure closure,
+                                                        void *closure_data)
+{
+  assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void dspy_orchestrator__v1__orchestrator__stream_logs(ProtobufCService *service,
                                                       const DspyOrchestrator__V1__StreamLogsRequest *input,
                                                       DspyOrchestrator__V1__LogChunk_Closure closure,
                                                       void *closure_data)
 {
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void dspy_orchestrator__v1__orchestrator__get_metrics(ProtobufCService *service,
                                                       const DspyOrchestrator__V1__GetMetricsRequest *input,
@@ -3436,7 +3677,7 @@ void dspy_orchestrator__v1__orchestrator__get_metrics(ProtobufCService *service,
                                                       void *closure_data)
 {
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
-  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void dspy_orchestrator__v1__orchestrator__init (DspyOrchestrator__V1__Orchestrator_Service *service,
                                                 DspyOrchestrator__V1__Orchestrator_ServiceDestroy destroy)

@@ -8,17 +8,21 @@ public final class EventLog: Sendable {
     /// Rows of history looked at for one page, at most, so that a rare filter can't hold a database reader for long.
     static let rowsScanned: UInt64 = 50_000
     static let rowsRead = 2_000
-    /// Newest events kept as values, for the sinks.
+    /// Newest events kept as values, for the sinks: whichever limit comes first.
     static let recentEvents = 4_096
+    static let recentBytes = 16 << 20
 
     let ring: EventRing
     private let wakers = Wakers()
-    private let recent = Mutex<Deque<Event>>([])
+    /// With the bytes of their data.
+    private let recent = Mutex<(events: Deque<Event>, bytes: Int)>(([], 0))
     private let database: DatabasePool
     private let encode: @Sendable (Event) -> [UInt8]
 
-    /// The oldest event kept; 1 when there is none yet.
-    public let oldestSequence: UInt64
+    private let oldest: Atomic<UInt64>
+
+    /// The oldest event kept; 1 when there is none yet. Moves on with the retention.
+    public var oldestSequence: UInt64 { oldest.load(ordering: .acquiring) }
 
     init(
         database: DatabasePool, configuration: Ledger.Configuration, oldest: UInt64, newest: [Event],
@@ -26,7 +30,7 @@ public final class EventLog: Sendable {
     ) {
         self.database = database
         self.encode = encode
-        oldestSequence = oldest
+        self.oldest = Atomic(oldest)
         ring = EventRing(
             maxEvents: configuration.ringEvents, maxBytes: configuration.ringBytes,
             lastSequence: newest.first.map { $0.sequence - 1 } ?? lastSequence)
@@ -49,8 +53,25 @@ public final class EventLog: Sendable {
             ring.append(encode(event), sequence: event.sequence, type: event.type, jobID: event.jobID)
         }
         recent.withLock { recent in
-            recent.append(contentsOf: events)
-            if recent.count > Self.recentEvents { recent.removeFirst(recent.count - Self.recentEvents) }
+            for event in events {
+                recent.events.append(event)
+                recent.bytes += event.data.count
+            }
+            while recent.events.count > Self.recentEvents || recent.bytes > Self.recentBytes {
+                guard let oldest = recent.events.popFirst() else { break }
+                recent.bytes -= oldest.data.count
+            }
+        }
+    }
+
+    /// Older ones are gone from the database. Encoded ones in the ring go when their turn comes.
+    func trimmed(oldest sequence: UInt64) {
+        oldest.store(sequence, ordering: .releasing)
+        recent.withLock { recent in
+            while let oldest = recent.events.first, oldest.sequence < sequence {
+                recent.events.removeFirst()
+                recent.bytes -= oldest.data.count
+            }
         }
     }
 
@@ -62,8 +83,8 @@ public final class EventLog: Sendable {
     func recentEvents(after: UInt64, limit: Int) -> [Event]? {
         if after >= lastSequence || limit <= 0 { return [] }
         return recent.withLock { recent -> [Event]? in
-            guard let oldest = recent.first?.sequence, after + 1 >= oldest else { return nil }
-            return Array(recent.dropFirst(Int(after + 1 - oldest)).prefix(limit))
+            guard let oldest = recent.events.first?.sequence, after + 1 >= oldest else { return nil }
+            return Array(recent.events.dropFirst(Int(after + 1 - oldest)).prefix(limit))
         }
     }
 
@@ -73,8 +94,8 @@ public final class EventLog: Sendable {
     /// - Throws: `outOfRange` when the one after `after` is no longer kept; `unavailable` when the database can't be read.
     public func events(after: UInt64, limit: Int) async throws -> [Event] {
         if let recent = recentEvents(after: after, limit: limit) { return recent }
-        try checkKept(after)
         return try await read { database in
+            try Self.checkKept(after, in: database)
             let statement = try database.cachedStatement(
                 sql: EventRow.selectSQL + " WHERE sequence > ? ORDER BY sequence LIMIT ?")
             return try Row.fetchAll(statement, arguments: [Int64(clamping: after), limit]).map {
@@ -96,9 +117,9 @@ public final class EventLog: Sendable {
     func page(
         after: UInt64, filter: EventFilter, maxBytes: Int, encode: @escaping @Sendable (Event) -> [UInt8]
     ) async throws -> EventPage {
-        try checkKept(after)
         return try await read { database in
-            try Self.page(after: after, filter: filter, maxBytes: maxBytes, in: database, encode: encode)
+            try Self.checkKept(after, in: database)
+            return try Self.page(after: after, filter: filter, maxBytes: maxBytes, in: database, encode: encode)
         }
     }
 
@@ -112,11 +133,20 @@ public final class EventLog: Sendable {
         var index = ""
         var arguments: StatementArguments = []
         if !filter.jobIDs.isEmpty {
-            // A job has few events, whatever the log's length.
-            index = " INDEXED BY events_by_job"
-            conditions =
-                " AND job IN (SELECT number FROM jobs WHERE id IN (\(placeholders(filter.jobIDs.count))))"
-            arguments += StatementArguments(filter.jobIDs.sorted())
+            let ids = filter.jobIDs.sorted()
+            let numbers = try Int64.fetchAll(
+                database, sql: "SELECT number FROM jobs WHERE id IN (\(placeholders(ids.count)))",
+                arguments: StatementArguments(ids))
+            if numbers.count == ids.count {
+                // A job has few events, whatever the log's length.
+                index = " INDEXED BY events_by_job"
+                conditions = " AND job IN (\(numbers.map { String($0) }.joined(separator: ",")))"
+            } else {
+                // Events of a job that the retention has taken are found by reading what there is.
+                until = min(until, after + rowsScanned)
+                conditions = " AND job_id IN (\(placeholders(ids.count)))"
+                arguments += StatementArguments(ids)
+            }
         } else if !filter.types.isEmpty {
             until = min(until, after + rowsScanned)
         }
@@ -154,10 +184,11 @@ public final class EventLog: Sendable {
         Array(repeating: "?", count: count).joined(separator: ",")
     }
 
-    private func checkKept(_ after: UInt64) throws {
-        if after > 0 && after < oldestSequence - 1 {
-            throw OrchestratorError.noLongerKept(after: after, oldest: oldestSequence)
-        }
+    /// Within the read itself, so that the retention can't take events between the look and the reading.
+    private static func checkKept(_ after: UInt64, in database: Database) throws {
+        guard after > 0 else { return }
+        let oldest = try UInt64(Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events") ?? 1)
+        if after + 1 < oldest { throw OrchestratorError.noLongerKept(after: after, oldest: oldest) }
     }
 
     private func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {

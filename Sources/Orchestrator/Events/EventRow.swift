@@ -15,7 +15,7 @@ enum EventRow {
         row.bind(event.type.rawValue)
         row.bind(event.time.nanoseconds)
         row.bind(event.attempt)
-        row.bind(event.state.rawValue)
+        row.bind(event.state?.rawValue ?? 0)
         row.bind(event.data)
         row.bind(event.source)
         try row.run()
@@ -24,7 +24,8 @@ enum EventRow {
     /// - Throws: `internal`, when the row holds a state that no version of this program writes.
     static func event(_ row: Row) throws -> Event {
         let sequence = UInt64(bitPattern: row[0] as Int64)
-        guard let state = JobState(rawValue: row[5]) else {
+        let state = JobState(rawValue: row[5])
+        if state == nil, row[5] as Int32 != 0 {
             throw OrchestratorError(
                 .internal, "the ledger's event \(sequence) has state \(row[5] as Int32), which is unknown here")
         }

@@ -1,29 +1,29 @@
 import Glibc
 import Synchronization
 
-/// Which files in `claimed/` wait for which job's end.
+/// Which claimed files wait for which job's end.
 final class ClaimedFiles: Sendable {
-    private let directory: String
-    private let names = Mutex<[String: [String]]>([:])
+    private let paths = Mutex<[String: Set<String>]>([:])
 
-    init(directory: String) { self.directory = directory }
-
-    func add(_ name: String, jobID: String) {
-        names.withLock { $0[jobID, default: []].append(name) }
+    func add(_ path: String, jobID: String) {
+        paths.withLock { _ = $0[jobID, default: []].insert(path) }
     }
 
     /// The file went elsewhere.
-    func forget(_ name: String, jobID: String) {
-        names.withLock { names in
-            names[jobID]?.removeAll { $0 == name }
-            if names[jobID]?.isEmpty == true { names[jobID] = nil }
+    func forget(_ path: String, jobID: String) {
+        paths.withLock { paths in
+            paths[jobID]?.remove(path)
+            if paths[jobID]?.isEmpty == true { paths[jobID] = nil }
         }
     }
 
-    func isAwaited(_ jobID: String) -> Bool { names.withLock { $0[jobID] != nil } }
+    /// They are another's, or in another place.
+    func forgetAll() { paths.withLock { $0 = [:] } }
+
+    func isAwaited(_ jobID: String) -> Bool { paths.withLock { $0[jobID] != nil } }
 
     /// The job's done file is durable: its claims have served.
     func remove(jobID: String) {
-        for name in names.withLock({ $0.removeValue(forKey: jobID) }) ?? [] { unlink("\(directory)/\(name)") }
+        for path in paths.withLock({ $0.removeValue(forKey: jobID) }) ?? [] { unlink(path) }
     }
 }

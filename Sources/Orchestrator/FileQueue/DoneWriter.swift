@@ -42,7 +42,7 @@ final class DoneWriter: Sendable {
                 guard let last = events.last else { return }
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
-                    let job = try await ledger.job(event.jobID)
+                    guard let job = try await job(event.jobID), !job.isTakenOver else { continue }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
                 }
                 guard await writeUntilDurable(ended) else { return }
@@ -61,6 +61,16 @@ final class DoneWriter: Sendable {
             } catch {
                 return
             }
+        }
+    }
+
+    /// nil when the bound on the ledger's size has taken it.
+    private func job(_ id: String) async throws -> Job? {
+        do {
+            return try await ledger.job(id)
+        } catch let error as OrchestratorError where error.kind == .notFound {
+            logger.error("the done file of a job that is no longer kept can't be written", metadata: ["job": "\(id)"])
+            return nil
         }
     }
 

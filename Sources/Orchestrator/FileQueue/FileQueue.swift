@@ -14,14 +14,29 @@ public final class FileQueue: Sendable {
     ) {
         let directories = QueueDirectories(configuration.directory)
         directory = configuration.directory
-        let claims = ClaimedFiles(directory: directories.claimed)
+        let claims = ClaimedFiles()
+        ledger.waitForSink(DoneWriter.cursorName)
         let doneWriter = DoneWriter(directories: directories, claims: claims, ledger: ledger, logger: logger)
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
             configuration: configuration, claims: claims, logger: logger, admit: admit,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
-            ended: { job in await doneWriter.write(job) })
+            ended: { job in await doneWriter.write(job) },
+            takenOver: { await Self.letGo(ledger, claims, logger) })
+    }
+
+    /// Another server has this one's claims that are not there any more, and runs them: what the ledger still has open of
+    /// them is not to be run here too.
+    private static func letGo(_ ledger: Ledger, _ claims: ClaimedFiles, _ logger: Logger) async {
+        for job in ledger.openJobs() where job.spec.source == .fileQueue && !claims.isAwaited(job.id) {
+            do {
+                _ = try await ledger.cancel(job.id, reason: Job.takenOver, source: JobSource.fileQueue.rawValue)
+                logger.warning("another server has taken over a job", metadata: ["job": "\(job.id)"])
+            } catch {
+                logger.error("a job that another server took over can't be cancelled: \(error)")
+            }
+        }
     }
 
     /// Makes the directories, so that a file can be dropped before `run`.
@@ -50,4 +65,12 @@ public final class FileQueue: Sendable {
         let files = inbox.counts
         return QueueCounts(totals: ledger.totals, pendingFiles: files.pending, refusedFiles: files.refused)
     }
+}
+
+extension Job {
+    fileprivate static let takenOver =
+        "taken over by another server on the same queue directory while this one showed no sign of life"
+
+    /// It went on elsewhere: its done file is the other's to write.
+    var isTakenOver: Bool { state == .cancelled && cancelSource == JobSource.fileQueue.rawValue }
 }

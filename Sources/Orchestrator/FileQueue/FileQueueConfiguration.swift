@@ -9,14 +9,23 @@ public struct FileQueueConfiguration: Sendable {
     public var settleTime: Duration
     /// The largest task file, in bytes. Default 1 MiB of payload and 64 KiB around it.
     public var maxFileBytes: Int
+    /// A file of this server's alone, in its data directory: the names it claims under, so that after a restart it knows
+    /// its claims.
+    public var ownerFile: String
+    /// For how long this server may show no sign of life before another takes over what it has claimed. Whole seconds.
+    /// Default 30 seconds.
+    public var lease: Duration
 
     public init(
-        directory: String, rescanInterval: Duration = .seconds(5), settleTime: Duration = .seconds(2),
-        maxFileBytes: Int = (1 << 20) + (64 << 10)
+        directory: String, ownerFile: String, rescanInterval: Duration = .seconds(5),
+        settleTime: Duration = .seconds(2),
+        maxFileBytes: Int = (1 << 20) + (64 << 10), lease: Duration = .seconds(30)
     ) {
         self.directory = directory
         self.rescanInterval = rescanInterval
         self.settleTime = settleTime
         self.maxFileBytes = maxFileBytes
+        self.ownerFile = ownerFile
+        self.lease = lease
     }
 }

@@ -6,12 +6,13 @@ import Synchronization
 /// Takes task files out of `pending/` and submits them.
 ///
 /// ```
-///  pending/a.json ──rename──► claimed/a.json ──submit──► the ledger … done/a.json, and the claim is removed
-///        └──────────not a task──────┴────────► failed/a.json, failed/a.json.error
+///  pending/a.json ──rename──► claimed/<owner>/a.json ──submit──► the ledger … done/a.json, and the claim is removed
+///                                     └────────not a task────────► failed/a.json, failed/a.json.error
 /// ```
-/// The claim is the rename: of several servers on one directory one gets the file. What is in `claimed/` at the start is
-/// submitted again, which is the same job when it was accepted before; servers that share a directory must therefore
-/// share a ledger too, or not be restarted while another holds claims.
+/// The claim is the rename: of several servers on one directory one gets the file. What a server has claimed is its own,
+/// across its restarts, as long as it keeps its `ClaimLease`: it submits that again at its start, which is the same job
+/// when it was accepted before. What another has let go is taken over, and what was taken from this one while it showed
+/// no sign of life is not run here any more.
 final class FileQueueInbox: Sendable {
     struct Counts: Sendable {
         /// In `pending/` at the last look.
@@ -24,8 +25,30 @@ final class FileQueueInbox: Sendable {
 
     /// A claimed file on its way to the ledger.
     private struct Claim: Sendable {
-        var name: String
+        var path: String
         var spec: JobSpec
+    }
+
+    /// What was found under this server's names.
+    private struct Recovery: Sendable {
+        var claims: [Claim] = []
+        /// Some of it is another's now.
+        var wasRevoked = false
+        /// Names that are of no more use once `claims` are submitted.
+        var formerOwners: [String] = []
+    }
+
+    /// What is to be done about files, all of it on `work`.
+    private struct Desk {
+        var lease: ClaimLease?
+        /// Every name this server has or had claims under.
+        var owners: Set<String> = []
+        var foreign: ForeignClaims
+        /// Names in `pending/` at the last listing that were not looked at yet, the next one last.
+        var backlog: [String] = []
+        /// Claimed, no task, and not in `failed/` yet, because that could not be written.
+        var toRefuse: [(path: String, name: String, why: String)] = []
+        var unsettled: UnsettledFiles
     }
 
     /// What one look at `pending/` found.
@@ -46,32 +69,41 @@ final class FileQueueInbox: Sendable {
     private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let submit: @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>]
     private let ended: @Sendable (Job) async -> Void
+    private let takenOver: @Sendable () async -> Void
     private let logger: Logger
     private let now: @Sendable () -> Timestamp
     private let work = DispatchQueue(label: "file-queue.inbox", qos: .userInitiated)
-    private let unsettled: Mutex<UnsettledFiles>
+    private let desk: Mutex<Desk>
     private let state = Mutex(Counts())
 
     /// - Parameters:
     ///   - admit: throws when a task could not be run here.
     ///   - submit: gives each job's verdict, in their order.
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
+    ///   - takenOver: all that is still this server's is in `claims`; what else the ledger has open of the queue is
+    ///     another's.
+    ///   - now: a steady clock.
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
         admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
-        ended: @escaping @Sendable (Job) async -> Void
+        ended: @escaping @Sendable (Job) async -> Void,
+        takenOver: @escaping @Sendable () async -> Void
     ) {
         self.configuration = configuration
         self.claims = claims
         self.admit = admit
         self.submit = submit
         self.ended = ended
+        self.takenOver = takenOver
         self.logger = logger
         self.now = now
         directories = QueueDirectories(configuration.directory)
-        unsettled = Mutex(UnsettledFiles(settleTime: configuration.settleTime))
+        desk = Mutex(
+            Desk(
+                foreign: ForeignClaims(defaultDuration: configuration.lease),
+                unsettled: UnsettledFiles(settleTime: configuration.settleTime)))
     }
 
     var counts: Counts { state.withLock { $0 } }
@@ -79,14 +111,16 @@ final class FileQueueInbox: Sendable {
     /// Creates the directories and works until the task is cancelled.
     func run() async throws(OrchestratorError) {
         let hints = try await open()
-        await submitUntilAccepted(await work.run { [self] in recover() })
+        let signs = Task { await showSigns(hints) }
+        defer { signs.cancel() }
         var changes = hints.hints.makeAsyncIterator()
         while !Task.isCancelled {
-            let found = await work.run { [self] in scan() }
+            await takeUp()
+            let found = await work.run { [self] in desk.withLock { scan(&$0) } }
             await submitUntilAccepted(found.claims)
             if found.isFull { continue }
             let timer = Task { [configuration, now] in
-                var pause = configuration.rescanInterval
+                var pause = min(configuration.rescanInterval, configuration.lease / 3)
                 if let next = found.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
                 try await Task.sleep(for: pause)
                 hints.hint()
@@ -94,7 +128,7 @@ final class FileQueueInbox: Sendable {
             // nil when the task was cancelled.
             let isOver = await changes.next(isolation: nil) == nil
             timer.cancel()
-            if isOver { return }
+            if isOver { break }
             await work.run { [directories, logger] in
                 do {
                     try directories.create()
@@ -104,6 +138,39 @@ final class FileQueueInbox: Sendable {
                 }
             }
         }
+        await work.run { [self] in
+            desk.withLock { desk in
+                desk.lease?.end()
+                desk.lease = nil
+            }
+        }
+    }
+
+    /// Keeps the lease, however long a submission waits.
+    private func showSigns(_ hints: DirectoryHints) async {
+        while true {
+            do { try await Task.sleep(for: configuration.lease / 4) } catch { return }
+            if await !work.run({ [self] in desk.withLock { renew(&$0) } }) { hints.hint() }
+        }
+    }
+
+    /// Takes the lease when there is none, with what was claimed under it before.
+    private func takeUp() async {
+        let recovery = await work.run { [self] () -> Recovery? in
+            desk.withLock { desk in
+                guard desk.lease == nil else { return nil }
+                do {
+                    return try acquire(&desk)
+                } catch {
+                    logger.error("tasks can't be claimed: \(error)")
+                    return nil
+                }
+            }
+        }
+        guard let recovery else { return }
+        await submitUntilAccepted(recovery.claims)
+        if recovery.wasRevoked, !Task.isCancelled { await takenOver() }
+        if !Task.isCancelled { await work.run { [self] in forget(recovery.formerOwners) } }
     }
 
     private func open() async throws(OrchestratorError) -> DirectoryHints {
@@ -124,65 +191,181 @@ final class FileQueueInbox: Sendable {
 
     // MARK: - Files
 
-    /// The claims of the server's last life.
-    private func recover() -> [Claim] {
-        let names = (try? WholeFile.names(in: directories.claimed)) ?? []
-        return names.sorted().compactMap { name in
-            guard let stem = QueueDirectories.stem(of: name) else { return nil }
-            let path = "\(directories.claimed)/\(name)"
-            switch read(path, stem: stem) {
-            case .task(let spec): return Claim(name: name, spec: spec)
-            case .gone: return nil
-            case .unfinished(let why), .refused(let why):
-                refuse(path, name: name, why: why)
-                return nil
+    /// False when the lease is not this server's any more.
+    private func renew(_ desk: inout Desk) -> Bool {
+        guard var lease = desk.lease else { return false }
+        do {
+            if try lease.renew(now: now()) == .renewed {
+                desk.lease = lease
+                return true
             }
+        } catch {
+            // A full disk, say. Others see the same silence as this does.
+            logger.error("the claims' lease can't be renewed: \(error)")
+            if lease.isSure(now: now()) { return true }
+        }
+        logger.warning("the claims' lease is lost; taking stock", metadata: ["owner": "\(lease.owner)"])
+        lease.end()
+        desk.lease = nil
+        return false
+    }
+
+    /// This server's claims, under the name it had or a new one.
+    private func acquire(_ desk: inout Desk) throws(SystemError) -> Recovery {
+        try directories.create()
+        let owners = ClaimOwners(path: configuration.ownerFile)
+        var names = owners.read()
+        var recovery = Recovery()
+        if let newest = names.last {
+            switch try ClaimLease.take(
+                owner: newest, in: directories.claimed, duration: configuration.lease, now: now())
+            {
+            case .taken(let lease): desk.lease = lease
+            case .revoked: break
+            case .held: names.removeLast()
+            }
+        }
+        if desk.lease == nil {
+            let name = ClaimOwners.newName()
+            names.append(name)
+            // Before anything is claimed under it.
+            try owners.write(names)
+            if case .taken(let lease) = try ClaimLease.take(
+                owner: name, in: directories.claimed, duration: configuration.lease, now: now())
+            {
+                desk.lease = lease
+            }
+        }
+        guard let lease = desk.lease else { return recovery }
+        desk.owners = Set(names)
+        claims.forgetAll()
+        recovery.formerOwners = names.filter { $0 != lease.owner }
+        for name in recovery.formerOwners {
+            let directory = "\(directories.claimed)/\(name)"
+            if WholeFile.exists("\(directory)/\(ClaimLease.tombstone)") { recovery.wasRevoked = true }
+            takeAll(from: directory, lease)
+        }
+        // Claims of a version that had no owners.
+        takeAll(from: directories.claimed, lease)
+        recovery.claims = claims(in: lease.directory, &desk)
+        return recovery
+    }
+
+    /// Former names, once what was claimed under them is.
+    private func forget(_ owners: [String]) {
+        guard !owners.isEmpty else { return }
+        for owner in owners {
+            let directory = "\(directories.claimed)/\(owner)"
+            unlink("\(directory)/\(ClaimLease.tombstone)")
+            unlink("\(directory)/\(ClaimLease.file)")
+            rmdir(directory)
+        }
+        let file = ClaimOwners(path: configuration.ownerFile)
+        do {
+            try file.write(file.read().filter { !owners.contains($0) })
+        } catch {
+            logger.error("former names can't be forgotten: \(error)")
         }
     }
 
-    private func scan() -> Scan {
-        var scan = Scan()
-        let names: [String]
-        do {
-            names = try WholeFile.names(in: directories.pending).filter(QueueDirectories.isTaskName).sorted()
-        } catch {
-            logger.error("the file queue can't be read: \(error)")
-            return scan
+    /// Moves claims into this server's directory; each goes to the first who asks.
+    @discardableResult
+    private func takeAll(from directory: String, _ lease: ClaimLease) -> [String] {
+        let names = ((try? WholeFile.names(in: directory)) ?? []).filter {
+            !$0.hasPrefix(".") && QueueDirectories.stem(of: $0) != nil
         }
-        var left = names.count
-        for name in names {
-            if scan.claims.count == Self.batch {
-                scan.isFull = true
-                break
+        return names.sorted().compactMap { name in
+            let target = "\(lease.directory)/\(freeName(for: name, lease))"
+            return rename("\(directory)/\(name)", target) == 0 ? target : nil
+        }
+    }
+
+    private func freeName(for name: String, _ lease: ClaimLease) -> String {
+        QueueDirectories.claimName(for: name) { !WholeFile.exists("\(lease.directory)/\($0)") }
+    }
+
+    /// The tasks in a directory of claims; what is none is refused.
+    private func claims(in directory: String, _ desk: inout Desk) -> [Claim] {
+        let names = ((try? WholeFile.names(in: directory)) ?? []).filter { !$0.hasPrefix(".") }
+        return names.sorted().compactMap { claim(at: "\(directory)/\($0)", name: $0, &desk) }
+    }
+
+    private func claim(at path: String, name: String, _ desk: inout Desk) -> Claim? {
+        guard let stem = QueueDirectories.stem(of: name) else { return nil }
+        switch read(path, stem: stem) {
+        case .task(let spec): return Claim(path: path, spec: spec)
+        case .gone: return nil
+        case .unfinished(let why), .refused(let why):
+            refuse(path, name: name, why: why, &desk)
+            return nil
+        }
+    }
+
+    private func scan(_ desk: inout Desk) -> Scan {
+        var scan = Scan()
+        guard let lease = desk.lease, lease.isSure(now: now()) else { return scan }
+        for refusal in exchange(&desk.toRefuse, with: []) {
+            refuse(refusal.path, name: refusal.name, why: refusal.why, &desk)
+        }
+        takeOver(&desk, lease, &scan)
+        if desk.backlog.isEmpty {
+            do {
+                let names = try WholeFile.rawNames(in: directories.pending)
+                desk.backlog = names.compactMap { String(validating: $0, as: UTF8.self) }
+                    .filter(QueueDirectories.isTaskName).sorted(by: >)
+                for name in names where String(validating: name, as: UTF8.self) == nil {
+                    refuseUnreadable(name, lease, &desk)
+                }
+            } catch {
+                logger.error("the file queue can't be read: \(error)")
+                return scan
             }
+            desk.unsettled.keep(Set(desk.backlog))
+        }
+        var waiting = 0
+        while let name = desk.backlog.popLast() {
             let path = "\(directories.pending)/\(name)"
-            guard let facts = try? WholeFile.facts(path), let stem = QueueDirectories.stem(of: name) else {
-                left -= 1
-                continue
-            }
+            guard let facts = try? WholeFile.facts(path), let stem = QueueDirectories.stem(of: name) else { continue }
             switch read(path, stem: stem) {
-            case .gone: left -= 1
+            case .gone: break
             case .task(let spec):
-                left -= 1
-                if let claim = claim(name, facts: facts, stem: stem, spec: spec) { scan.claims.append(claim) }
-            case .refused(let why):
-                left -= 1
-                refuse(path, name: name, why: why)
-            case .unfinished(let why):
-                switch unsettled.withLock({ $0.observed(name, facts, now: now()) }) {
-                case .wait(let until): scan.nextLook = min(scan.nextLook ?? until, until)
+                if let claim = claim(name, facts: facts, spec: spec, lease, &desk) { scan.claims.append(claim) }
+            case .refused:
+                // The claim says why once more, of the file that was claimed.
+                if let claim = claim(name, facts: facts, spec: nil, lease, &desk) { scan.claims.append(claim) }
+            case .unfinished:
+                switch desk.unsettled.observed(name, facts, now: now()) {
+                case .wait(let until):
+                    waiting += 1
+                    scan.nextLook = min(scan.nextLook ?? until, until)
                 case .settled:
-                    left -= 1
-                    refuse(path, name: name, why: why)
+                    if let claim = claim(name, facts: facts, spec: nil, lease, &desk) { scan.claims.append(claim) }
                 }
             }
+            if scan.claims.count >= Self.batch { break }
         }
-        if !scan.isFull { unsettled.withLock { $0.keep(Set(names)) } }
+        scan.isFull = !desk.backlog.isEmpty
+        let left = desk.backlog.count + waiting
         state.withLock { state in
             state.pending = left
             state.scans += 1
         }
         return scan
+    }
+
+    /// What other owners have let go.
+    private func takeOver(_ desk: inout Desk, _ lease: ClaimLease, _ scan: inout Scan) {
+        for abandoned in desk.foreign.look(in: directories.claimed, own: desk.owners, now: now()) {
+            if abandoned.isNew {
+                logger.warning(
+                    "an owner of claims shows no sign of life; taking over",
+                    metadata: ["claims": "\(abandoned.directory)"])
+            }
+            for path in takeAll(from: abandoned.directory, lease) {
+                let name = String(path.dropFirst(lease.directory.count + 1))
+                if let claim = claim(at: path, name: name, &desk) { scan.claims.append(claim) }
+            }
+        }
     }
 
     private enum Content {
@@ -198,6 +381,10 @@ final class FileQueueInbox: Sendable {
             let facts = try WholeFile.facts(path)
             guard facts.isRegular else {
                 return .refused("it is not a regular file; links, directories and pipes are not followed")
+            }
+            guard facts.links <= 1 else {
+                // Perhaps on its way in: linked here, and about to be unlinked where it was written.
+                return .unfinished("it is a hard link, which could be changed by its other name; copy the file instead")
             }
             guard facts.size <= configuration.maxFileBytes else {
                 return .refused(
@@ -220,43 +407,74 @@ final class FileQueueInbox: Sendable {
         }
     }
 
-    /// nil when another server was faster, or the file is no longer the one that was read.
-    private func claim(_ name: String, facts: WholeFile.Facts, stem: String, spec: JobSpec) -> Claim? {
-        let claimed = QueueDirectories.claimName(for: name) { !WholeFile.exists("\(directories.claimed)/\($0)") }
-        let path = "\(directories.claimed)/\(claimed)"
+    /// nil when another server was faster, or what was claimed is no task.
+    ///
+    /// - Parameter spec: what was read; nil when that was no task.
+    private func claim(
+        _ name: String, facts: WholeFile.Facts, spec: JobSpec?, _ lease: ClaimLease, _ desk: inout Desk
+    ) -> Claim? {
+        let path = "\(lease.directory)/\(freeName(for: name, lease))"
         guard rename("\(directories.pending)/\(name)", path) == 0 else {
             if errno != ENOENT { logger.error("a task can't be claimed: \(SystemError("rename", path))") }
             return nil
         }
-        if let now = try? WholeFile.facts(path), now == facts { return Claim(name: claimed, spec: spec) }
-        switch read(path, stem: stem) {
-        case .task(let spec): return Claim(name: claimed, spec: spec)
-        case .gone: return nil
-        case .unfinished(let why), .refused(let why):
-            refuse(path, name: name, why: why)
-            return nil
+        if let spec, let now = try? WholeFile.facts(path), now == facts { return Claim(path: path, spec: spec) }
+        // Perhaps no longer the file that was read.
+        return claim(at: path, name: name, &desk)
+    }
+
+    /// A name that is not UTF-8, which only its bytes lead to.
+    private func refuseUnreadable(_ rawName: [UInt8], _ lease: ClaimLease, _ desk: inout Desk) {
+        let name = String(decoding: rawName, as: UTF8.self)
+        guard QueueDirectories.isTaskName(name) else { return }
+        let claim = "\(lease.directory)/\(freeName(for: name, lease))"
+        let path = Array("\(directories.pending)/".utf8) + rawName + [0]
+        let isClaimed = path.withUnsafeBytes { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { rename($0.baseAddress!, claim) == 0 }
+        }
+        if isClaimed {
+            refuse(claim, name: name, why: "its name is not UTF-8; rename it and drop it again", &desk)
+        } else if errno != ENOENT {
+            logger.error("a task can't be claimed: \(SystemError("rename", claim))")
         }
     }
 
-    /// Moves a file to `failed/`, with the reason beside it.
-    private func refuse(_ path: String, name: String, why: String) {
-        let name = QueueDirectories.refusalName(for: name) { candidate in
-            !WholeFile.exists("\(directories.failed)/\(candidate)")
-                && !WholeFile.exists("\(directories.failed)/\(candidate).error")
-        }
-        let target = "\(directories.failed)/\(name)"
+    /// Moves a claimed file to `failed/`, with the reason beside it.
+    private func refuse(_ path: String, name: String, why: String, _ desk: inout Desk) {
         do {
-            // The reason first: a file in failed/ always has one.
-            try WholeFile.replace("\(target).error", with: Array("\(why)\n".utf8))
-            guard rename(path, target) == 0 else {
-                let error = SystemError("rename", path)
-                unlink("\(target).error")
-                throw error
+            try moveToFailed(path, name: name, why: why)
+        } catch {
+            desk.toRefuse.append((path, name, why))
+            logger.error("a task file can't be moved to failed/ now: \(error)", metadata: ["reason": "\(why)"])
+        }
+    }
+
+    private func moveToFailed(_ path: String, name: String, why: String) throws(SystemError) {
+        var taken: Set<String> = []
+        while true {
+            let name = QueueDirectories.refusalName(for: name) { candidate in
+                !taken.contains(candidate) && !WholeFile.exists("\(directories.failed)/\(candidate)")
+                    && !WholeFile.exists("\(directories.failed)/\(candidate).error")
+            }
+            let target = "\(directories.failed)/\(name)"
+            do throws(SystemError) {
+                // The reason first: a file in failed/ always has one. It also reserves the name among servers.
+                try WholeFile.create("\(target).error", with: Array("\(why)\n".utf8))
+                do throws(SystemError) {
+                    try WholeFile.move(path, to: target)
+                } catch {
+                    unlink("\(target).error")
+                    throw error
+                }
+            } catch  where error.code == EEXIST {
+                taken.insert(name)
+                continue
+            } catch  where error.code == ENOENT && !WholeFile.exists(path) {
+                return
             }
             state.withLock { $0.refused += 1 }
             logger.warning("refused a task file", metadata: ["file": "\(name)", "reason": "\(why)"])
-        } catch {
-            logger.error("a task file can't be moved to failed/: \(error)", metadata: ["reason": "\(why)"])
+            return
         }
     }
 
@@ -264,12 +482,14 @@ final class FileQueueInbox: Sendable {
 
     /// Submits until each has a verdict that lasts. While the ledger can't take more, no further file is claimed.
     private func submitUntilAccepted(_ claims: [Claim]) async {
-        var left = claims
+        var left = claims[...]
         // Before the submission: the job may end before its verdict is read here.
-        for claim in claims { self.claims.add(claim.name, jobID: claim.spec.id) }
+        for claim in claims { self.claims.add(claim.path, jobID: claim.spec.id) }
         var backoff = Duration.milliseconds(100)
         while !left.isEmpty, !Task.isCancelled {
-            let batch = Array(left.prefix(Self.batch))
+            // Another server may have taken them over meanwhile: this one then takes stock first.
+            guard await work.run({ [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } }) else { return }
+            let batch = left.prefix(Self.batch)
             let verdicts = await submit(batch.map(\.spec))
             var again: [Claim] = []
             var pause: Duration?
@@ -283,9 +503,10 @@ final class FileQueueInbox: Sendable {
                         pause = max(pause ?? .zero, retryAfter, backoff)
                         logger.warning("a task waits for the ledger: \(error)", metadata: ["id": "\(claim.spec.id)"])
                     } else {
-                        self.claims.forget(claim.name, jobID: claim.spec.id)
+                        self.claims.forget(claim.path, jobID: claim.spec.id)
                         await work.run { [self] in
-                            refuse("\(directories.claimed)/\(claim.name)", name: claim.name, why: error.message)
+                            let name = claim.path.split(separator: "/").last.map(String.init) ?? claim.path
+                            desk.withLock { refuse(claim.path, name: name, why: error.message, &$0) }
                         }
                     }
                 }
@@ -297,6 +518,12 @@ final class FileQueueInbox: Sendable {
             }
         }
     }
+}
+
+/// The old value of a place that gets a new one.
+private func exchange<Value>(_ place: inout Value, with value: Value) -> Value {
+    defer { place = value }
+    return place
 }
 
 extension OrchestratorError {

@@ -37,17 +37,29 @@ struct QueueDirectories: Sendable {
         return String(stem.dropLast(5))
     }
 
-    /// "a.json", then "a.json.1", …: the first that is free in `claimed/`.
+    /// "a.json", then "a.json.1", …: the first that is free among the owner's claims.
     static func claimName(for name: String, isFree: (String) -> Bool) -> String {
         if isFree(name) { return name }
+        // A number must fit behind it. What is cut off is of no use: an id is shorter.
+        let name = name.utf8.count > longest ? short(name) + ".json" : name
         var number = 1
         while !isFree("\(name).\(number)") { number += 1 }
         return "\(name).\(number)"
     }
 
+    /// Bytes of a name that leave room for what is put around it, of the 255 that file systems take.
+    private static let longest = 200
+
+    private static func short(_ name: String) -> String {
+        if name.utf8.count <= longest { return name }
+        var short = name
+        while short.utf8.count > longest { short.removeLast() }
+        return short
+    }
+
     /// "a.json", then "a.1.json", …: the first that is free in `failed/`.
     static func refusalName(for name: String, isFree: (String) -> Bool) -> String {
-        let stem = stem(of: name) ?? name
+        let stem = short(stem(of: name) ?? name)
         var candidate = stem + ".json"
         var number = 1
         while !isFree(candidate) {

@@ -6,8 +6,12 @@ enum LedgerRequest: Sendable {
     case submit(JobSpec, CheckedContinuation<Submission, any Error>)
     case submitMany([JobSpec], CheckedContinuation<[Result<Submission, OrchestratorError>], Never>)
     case change(String, JobMachine.Command, CheckedContinuation<Job, any Error>)
+    /// Checked by `AgentEventRules`.
+    case publish(AgentEvent, CheckedContinuation<Publication, any Error>)
     /// The writer's own.
     case followUp(String, JobMachine.Command)
+    /// Answered once the retention has nothing to drop.
+    case sweep(CheckedContinuation<Void, Never>)
 
     /// Jobs it may write.
     var weight: Int {
@@ -16,8 +20,8 @@ enum LedgerRequest: Sendable {
 
     fileprivate var submissions: Int {
         switch self {
-        case .submit, .submitMany: weight
-        case .change, .followUp: 0
+        case .submit, .submitMany, .publish: weight
+        case .change, .followUp, .sweep: 0
         }
     }
 }

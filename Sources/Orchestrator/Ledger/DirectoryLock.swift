@@ -14,7 +14,7 @@ final class DirectoryLock: Sendable {
                 .failedPrecondition,
                 "can't open \(path): \(String(cString: strerror(errno))); make the data directory writable")
         }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        guard Self.lock(file) else {
             let reason: String
             if errno == EWOULDBLOCK {
                 let holder = Self.holder(file).map { " (pid \($0))" } ?? ""
@@ -33,6 +33,18 @@ final class DirectoryLock: Sendable {
     }
 
     deinit { release() }
+
+    /// Tries for half a second: a server that was killed may have left a child behind that has not become another program
+    /// yet, and shares the lock until then.
+    private static func lock(_ file: Int32) -> Bool {
+        for attempt in 0... {
+            if flock(file, LOCK_EX | LOCK_NB) == 0 { return true }
+            if errno != EWOULDBLOCK || attempt == 25 { break }
+            usleep(20_000)
+            errno = EWOULDBLOCK
+        }
+        return false
+    }
 
     private static func holder(_ file: Int32) -> Int32? {
         var text = [UInt8](repeating: 0, count: 16)

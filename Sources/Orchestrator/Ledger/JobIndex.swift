@@ -18,14 +18,21 @@ final class JobIndex: Sendable {
         var entries: [String: Entry] = [:]
         /// Oldest end first.
         var ended: Deque<String> = []
+        var endedBytes = 0
+        /// By the retention, since the beginning.
+        var dropped = 0
         var totals: [Int] = Array(repeating: 0, count: 7)
         var open: [JobClass: OpenCount] = [:]
     }
 
     private let state = Mutex(State())
     private let recentJobs: Int
+    private let recentBytes: Int
 
-    init(recentJobs: Int) { self.recentJobs = recentJobs }
+    init(recentJobs: Int, recentBytes: Int) {
+        self.recentJobs = recentJobs
+        self.recentBytes = recentBytes
+    }
 
     // MARK: Reading
 
@@ -72,7 +79,7 @@ final class JobIndex: Sendable {
 
     struct Size {
         var open: Int
-        /// Whether every job there ever was is in memory, so that an unknown id needs no look into the database.
+        /// Whether every job there is is in memory, so that an unknown id needs no look into the database.
         var isComplete: Bool
     }
 
@@ -80,23 +87,61 @@ final class JobIndex: Sendable {
         state.withLock { state in
             Size(
                 open: state.totals[1...3].reduce(0, +),
-                isComplete: state.entries.count == state.totals.reduce(0, +))
+                isComplete: state.entries.count == state.totals.reduce(0, +) - state.dropped)
         }
     }
 
     // MARK: Changing, by the writer only
 
     /// At start, in the order in which ended jobs are to be forgotten.
-    func load(_ rows: [JobRow], totals: [JobState: Int]) {
+    ///
+    /// - Parameter dropped: jobs that the retention has taken, of those in `totals`.
+    func load(_ rows: [JobRow], totals: [JobState: Int], dropped: Int) {
         state.withLock { state in
             for (jobState, count) in totals { state.totals[Int(jobState.rawValue)] = count }
+            state.dropped = dropped
+            state.entries.reserveCapacity(rows.count)
             for row in rows {
                 state.entries[row.job.id] = Entry(row)
-                if row.job.state.isTerminal { state.ended.append(row.job.id) }
+                if row.job.state.isTerminal { Self.remember(row, in: &state) }
                 Self.count(row.job, state: row.job.state, by: 1, in: &state)
             }
+            _ = forgetOldest(&state)
         }
     }
+
+    /// The retention has taken these.
+    func drop(_ ids: [String]) {
+        let forgotten = state.withLock { state in
+            state.dropped += ids.count
+            let entries = ids.compactMap { state.entries.removeValue(forKey: $0) }
+            if !entries.isEmpty {
+                state.endedBytes -= entries.reduce(0) { $0 + Self.weight($1.row.job) }
+                state.ended.removeAll { state.entries[$0] == nil }
+            }
+            return entries
+        }
+        withExtendedLifetime(forgotten) {}
+    }
+
+    private static func remember(_ row: JobRow, in state: inout State) {
+        state.ended.append(row.job.id)
+        state.endedBytes += weight(row.job)
+    }
+
+    /// What leaves is to be freed outside the lock.
+    private func forgetOldest(_ state: inout State) -> [Entry] {
+        var forgotten: [Entry] = []
+        while state.ended.count > recentJobs || state.endedBytes > recentBytes, let id = state.ended.popFirst() {
+            guard let entry = state.entries.removeValue(forKey: id) else { continue }
+            state.endedBytes -= Self.weight(entry.row.job)
+            forgotten.append(entry)
+        }
+        return forgotten
+    }
+
+    /// Bytes, roughly: the image holds the payload and the result once more.
+    private static func weight(_ job: Job) -> Int { 1_024 + 2 * (job.spec.payload.count + job.result.count) }
 
     func apply(_ changes: [(row: JobRow, oldState: JobState?)]) {
         // Short holds: status calls are answered between them.
@@ -107,11 +152,7 @@ final class JobIndex: Sendable {
             // Entries that leave are freed outside the lock.
             let forgotten = state.withLock { state in
                 for change in part { Self.apply(change.row, oldState: change.oldState, in: &state) }
-                var forgotten: [JobRow] = []
-                while state.ended.count > recentJobs, let id = state.ended.popFirst() {
-                    if let entry = state.entries.removeValue(forKey: id) { forgotten.append(entry.row) }
-                }
-                return forgotten
+                return forgetOldest(&state)
             }
             withExtendedLifetime(forgotten) {}
         }
@@ -148,7 +189,7 @@ final class JobIndex: Sendable {
         } else {
             state.entries[job.id] = Entry(row)
         }
-        if job.state.isTerminal { state.ended.append(job.id) }
+        if job.state.isTerminal { remember(row, in: &state) }
     }
 
     private static func count(_ job: Job, state jobState: JobState, by step: Int, in state: inout State) {

@@ -106,6 +106,7 @@ enum JobMachine {
         job.failureReason = outcome.failure
         job.error = outcome.error
         job.result = outcome.result
+        job.outputBytes += min(max(0, outcome.outputBytes), .max - job.outputBytes)
         if job.cancelReason != nil { return cancelled(job, now: now) }
         let isLate = job.deadline.map { $0 <= now } ?? false
         // Whoever runs it knows the deadline too, and may have been the first to act on it.

@@ -21,14 +21,14 @@ struct JobRow: Sendable {
         INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
             retry_on, source, labels, depends_on, deadline_ns, cpus, memory_bytes, gpus, processes, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
             not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, expired, result, trace_parent)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+            last_sequence, expired, output_bytes, result, trace_parent)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
-            last_sequence=?, expired=?, result=?
+            last_sequence=?, expired=?, output_bytes=?, result=?
         WHERE number=?
         """
 
@@ -88,6 +88,7 @@ struct JobRow: Sendable {
         row.bind(job.cancelSource)
         row.bind(job.lastSequence)
         row.bind(job.isExpired ? 1 : 0)
+        row.bind(job.outputBytes)
         if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
     }
 
@@ -103,7 +104,7 @@ struct JobRow: Sendable {
         number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns, retry_on, source,
         labels, state, priority, attempt, unstarted_attempts, started_at, finished_at, not_before, exit_code, signal,
         failure_reason, error, slurm_job_id, cancel_reason, cancel_source, last_sequence, depends_on, deadline_ns,
-        cpus, memory_bytes, gpus, processes, expired
+        cpus, memory_bytes, gpus, processes, expired, output_bytes
         """
     /// Without payload and result.
     static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent FROM jobs"
@@ -141,8 +142,8 @@ struct JobRow: Sendable {
         spec.resources = Resources(
             cpus: row[28] ?? 0, memoryBytes: UInt64(clamping: row[29] ?? Int64(0)), gpus: row[30] ?? 0,
             processes: row[31] ?? 0)
-        spec.payload = Self.bytes(row[33])
-        spec.traceParent = row[35]
+        spec.payload = Self.bytes(row[34])
+        spec.traceParent = row[36]
 
         var job = Job(spec: spec, submittedAt: Timestamp(nanoseconds: row[3]))
         job.state = state
@@ -160,7 +161,8 @@ struct JobRow: Sendable {
         job.cancelSource = row[24]
         job.lastSequence = UInt64(bitPattern: row[25] as Int64)
         job.isExpired = row[32]
-        job.result = Self.bytes(row[34])
+        job.outputBytes = row[33]
+        job.result = Self.bytes(row[35])
         self.number = UInt64(bitPattern: row[0] as Int64)
         self.job = job
     }

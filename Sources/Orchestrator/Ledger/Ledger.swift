@@ -21,7 +21,7 @@ public final class Ledger: Sendable {
     private let encoders: Encoders
     private let rules: SubmissionRules
     private let now: @Sendable () -> Timestamp
-    private let cursors: Mutex<[String: UInt64]>
+    private let cursors: SinkCursors
     private let end = Completion()
     private let lock: DirectoryLock
 
@@ -56,9 +56,9 @@ public final class Ledger: Sendable {
         database = store.database
         self.lock = lock
         rules = SubmissionRules(maxPayloadBytes: configuration.maxPayloadBytes)
-        index = JobIndex(recentJobs: configuration.recentJobs)
-        index.load(start.jobs, totals: start.totals)
-        cursors = Mutex(start.cursors)
+        index = JobIndex(recentJobs: configuration.recentJobs, recentBytes: configuration.recentJobBytes)
+        index.load(start.jobs, totals: start.totals, dropped: start.droppedJobs)
+        cursors = SinkCursors(start.cursors)
         queue = CommandQueue(limit: configuration.commandQueueLimit)
         observers = LedgerObservers()
         events = EventLog(
@@ -67,7 +67,9 @@ public final class Ledger: Sendable {
 
         let writer = LedgerWriter(
             database: store.database, path: store.path, index: index, events: events, queue: queue,
-            observers: observers, maxOpenJobs: configuration.maxOpenJobs, logger: logger, now: now, start: start)
+            observers: observers, cursors: cursors, configuration: configuration, logger: logger, now: now,
+            start: start)
+        observers.history.withLock { $0 = start.kept.size }
         let thread = Thread { [end, database, observers] in
             var writer = writer
             writer.run()
@@ -187,16 +189,38 @@ public final class Ledger: Sendable {
         return try await change(id, .cancel(reason: reason, source: source))
     }
 
+    /// Adds an agent's event to the log, durably.
+    ///
+    /// - Throws: `invalidArgument`; `notFound` when the job it is about is not known; `alreadyExists` when its id is that of
+    ///   another event; `resourceExhausted`, `unavailable`.
+    public func publish(_ event: AgentEvent) async throws -> Publication {
+        let event = try AgentEventRules(maxDataBytes: configuration.maxEventBytes).checked(event)
+        return try await withCheckedThrowingContinuation { caller in
+            if let refusal = queue.push(.publish(event, caller)) { caller.resume(throwing: error(for: refusal)) }
+        }
+    }
+
     /// Where a sink has come to. Not awaited: it is durable with the next commit, within a second, or at `close`.
     public func saveCursor(_ name: String, _ sequence: UInt64) {
-        cursors.withLock { $0[name] = sequence }
+        cursors[name] = sequence
         queue.saveCursor(name, sequence)
     }
 
-    public func cursor(_ name: String) -> UInt64? { cursors.withLock { $0[name] } }
+    public func cursor(_ name: String) -> UInt64? { cursors[name] }
+
+    /// From now on, and until the process ends, the retention by age and count drops no event, and no job, that this sink
+    /// has not passed with a cursor. The bound on the database's size waits for no sink.
+    public func waitForSink(_ name: String) { cursors.waitFor(name) }
 
     /// Has what is due by the clock looked at now, for a clock that a test sets.
     func nudge() { queue.nudge() }
+
+    /// Has the retention do what there is to do now.
+    func sweep() async {
+        await withCheckedContinuation { caller in
+            if queue.push(.sweep(caller)) != nil { caller.resume() }
+        }
+    }
 
     private func prepared(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
         var spec = try rules.checked(spec)
@@ -255,7 +279,10 @@ public final class Ledger: Sendable {
         return try await read { try plan.fetch($0) }
     }
 
-    /// Every job there ever was, by its state now.
+    /// What there is of history.
+    public var history: HistorySize { observers.history.withLock { $0 } }
+
+    /// Every job there ever was, by its state now or, when the retention has taken it, at its end.
     public var totals: [JobState: Int] { index.totals }
 
     /// Jobs that have not ended, by class; a class without any may be absent.

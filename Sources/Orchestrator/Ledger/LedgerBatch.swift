@@ -12,6 +12,8 @@ struct LedgerBatch {
 
     private(set) var changes: [Change] = []
     private(set) var events: [(event: Event, job: UInt64)] = []
+    /// Events of agents that have an id, by it.
+    private(set) var published: [String: Event] = [:]
     private(set) var lastSequence: UInt64
     private var positions: [String: Int] = [:]
     /// Jobs not ended, these changes included.
@@ -26,7 +28,7 @@ struct LedgerBatch {
         self.now = now
     }
 
-    var isEmpty: Bool { changes.isEmpty }
+    var isEmpty: Bool { changes.isEmpty && events.isEmpty }
 
     /// - Parameter committed: the job as it stands before this batch.
     /// - Returns: the job after the command, and whether it was there before.
@@ -69,6 +71,25 @@ struct LedgerBatch {
             changes.append(Change(row: row, oldState: current?.job.state, parents: parents))
         }
         return (row.job, current != nil)
+    }
+
+    /// Numbers an agent's event; the job that it is about stays as it is.
+    mutating func publish(
+        _ published: AgentEvent, committed: (String) throws(OrchestratorError) -> JobRow?
+    ) throws(OrchestratorError) -> Event {
+        var row: JobRow?
+        if !published.jobID.isEmpty {
+            row = try self.row(published.jobID, committed: committed)
+            if row == nil { throw .noJob(published.jobID) }
+        }
+        lastSequence += 1
+        let event = Event(
+            sequence: lastSequence, type: EventType(rawValue: published.type), jobID: published.jobID, time: now,
+            attempt: row?.job.attempt ?? 0, state: row?.job.state, data: published.data, source: "agent")
+        // No job has the number 0.
+        events.append((event, row?.number ?? 0))
+        if !published.id.isEmpty { self.published[published.id] = event }
+        return event
     }
 
     private func row(

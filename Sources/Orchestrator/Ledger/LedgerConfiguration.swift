@@ -9,12 +9,22 @@ extension Ledger {
         public var ringBytes = 64 << 20
         /// Ended jobs kept in memory; older ones are read from the database.
         public var recentJobs = 10_000
+        /// Bytes of ended jobs kept in memory, at most: whichever limit comes first.
+        public var recentJobBytes = 32 << 20
         /// Jobs not ended yet; further submissions are refused with `resourceExhausted`.
         public var maxOpenJobs = 1_000_000
         /// Of one job.
         public var maxPayloadBytes = 1 << 20
+        /// Of one event that an agent publishes.
+        public var maxEventBytes = 16 << 10
         /// Submissions waiting for the disk; further ones are refused with `resourceExhausted`.
         public var commandQueueLimit = 100_000
+
+        /// How much history is kept. Default everything.
+        public var retention = Retention.everything
+        /// Removes the attempts' directories of these jobs, however many there are of each; called off the writer's
+        /// thread, and again should the server die meanwhile. nil when there are none to remove.
+        public var removeOutputs: (@Sendable (_ jobIDs: [String]) -> Void)?
 
         /// Lets a test fill the disk: SQLite's max_page_count.
         var maxDatabasePages: Int?

@@ -8,6 +8,8 @@ final class LedgerObservers: Sendable {
     /// Why nothing is written any more; nil unless the disk or the database can't be relied on.
     let end = Mutex<OrchestratorError?>(nil)
 
+    let history = Mutex(HistorySize())
+
     func add(_ observer: @escaping @Sendable (CommittedBatch) -> Void) { observers.withLock { $0.append(observer) } }
 
     func tell(_ batch: CommittedBatch) {

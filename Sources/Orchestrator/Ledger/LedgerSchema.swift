@@ -82,6 +82,25 @@ enum LedgerSchema {
                     INSERT INTO identity (key) VALUES (randomblob(16));
                     """)
         }
+        migrator.registerMigration("4: published events") { database in
+            // An agent's own ids of events, for as long as the events are kept.
+            try database.execute(
+                sql: """
+                    CREATE TABLE published (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+                    CREATE INDEX published_by_sequence ON published (sequence);
+                    """)
+        }
+        migrator.registerMigration("5: retention") { database in
+            // `kept` holds running counts; the rows there are now are counted once.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN output_bytes INTEGER NOT NULL DEFAULT 0;
+                    CREATE INDEX jobs_ended ON jobs (finished_at) WHERE state >= 4;
+                    CREATE TABLE kept (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+                    INSERT INTO kept SELECT 'ended_jobs', count(*) FROM jobs WHERE state >= 4;
+                    INSERT INTO kept SELECT 'outputs', count(*) FROM jobs WHERE state >= 4 AND attempt > 0;
+                    """)
+        }
         return migrator
     }
 }

@@ -40,6 +40,11 @@ struct LedgerStore {
         options.label = "ledger"
         options.maximumReaderCount = 4
         options.busyMode = .timeout(5)
+        // Before the first table: an older file keeps its size, and its free pages are used again.
+        options.prepareDatabase { database in
+            guard !database.configuration.readonly else { return }
+            try database.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+        }
         let database = try DatabasePool(path: path, configuration: options)
         // After a failed fsync the last server stopped, and what this one reads from the write-ahead log may be in the
         // page cache only. Copied into the database and synced it is on the disk, or this fails.
@@ -75,6 +80,9 @@ struct LedgerStore {
         var lastSequence: UInt64
         var cursors: [String: UInt64]
         var followUps: FollowUps
+        var kept: KeptHistory
+        /// Jobs that the retention has taken.
+        var droppedJobs: Int
     }
 
     /// Open jobs, the newest ended ones (in the order in which they are to be forgotten) and the newest events.
@@ -84,9 +92,9 @@ struct LedgerStore {
                 var open = try JobRow.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
                 let followUps = try Self.followUps(&open, in: database)
                 let ended = try JobRow.fetchAll(
-                    database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY number DESC LIMIT ?",
+                    database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY finished_at DESC LIMIT ?",
                     arguments: [configuration.recentJobs])
-                let jobs = open + ended
+                let jobs = open + ended.reversed()
                 let events = try Row.fetchAll(
                     database, sql: EventRow.selectSQL + " ORDER BY sequence DESC LIMIT ?",
                     arguments: [configuration.recoveredEvents])
@@ -100,14 +108,13 @@ struct LedgerStore {
                 }
                 let oldest = try Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events")
                 let last = try Int64.fetchOne(database, sql: "SELECT max(sequence) FROM events")
+                let kept = try KeptHistory(database)
                 return Start(
-                    jobs: jobs.sorted {
-                        ($0.job.finishedAt ?? $0.job.submittedAt) < ($1.job.finishedAt ?? $1.job.submittedAt)
-                    },
-                    totals: totals,
+                    jobs: jobs, totals: totals,
                     newestEvents: try events.reversed().map { try EventRow.event($0) },
                     oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
-                    followUps: followUps)
+                    followUps: followUps, kept: kept,
+                    droppedJobs: max(0, totals.values.reduce(0, +) - open.count - kept.size.endedJobs))
             }
         } catch let error as OrchestratorError {
             throw error

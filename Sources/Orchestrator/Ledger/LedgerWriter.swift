@@ -27,19 +27,29 @@ struct LedgerWriter {
     var followUps: FollowUps
     /// After a commit of follow-ups that failed.
     private var followUpsRest: ContinuousClock.Instant?
+    let cursors: SinkCursors
+    var kept: KeptHistory
+    var sweep: Sweep
+    /// nil when there is nothing to look for.
+    var nextSweep: ContinuousClock.Instant?
+    /// A slice whose attempts' directories are being removed; its rows follow.
+    var removal: (step: Sweep.Step, files: OutputRemoval)?
+    var sweepWaiters: [CheckedContinuation<Void, Never>] = []
+    let removeOutputs: (@Sendable ([String]) -> Void)?
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
         case submission(Result<Submission, OrchestratorError>)
         case submissions([Result<Submission, OrchestratorError>])
         case job(Result<Job, OrchestratorError>)
+        case publication(Result<Publication, OrchestratorError>)
         case nobodys
     }
 
     init(
         database: DatabasePool, path: String, index: JobIndex, events: EventLog, queue: CommandQueue,
-        observers: LedgerObservers, maxOpenJobs: Int, logger: Logger, now: @escaping @Sendable () -> Timestamp,
-        start: LedgerStore.Start
+        observers: LedgerObservers, cursors: SinkCursors, configuration: Ledger.Configuration, logger: Logger,
+        now: @escaping @Sendable () -> Timestamp, start: LedgerStore.Start
     ) {
         self.database = database
         self.path = path
@@ -47,7 +57,12 @@ struct LedgerWriter {
         self.events = events
         self.queue = queue
         self.observers = observers
-        self.maxOpenJobs = maxOpenJobs
+        self.cursors = cursors
+        maxOpenJobs = configuration.maxOpenJobs
+        removeOutputs = configuration.removeOutputs
+        sweep = Sweep(configuration.retention)
+        nextSweep = sweep.isNeeded ? .now : nil
+        kept = start.kept
         self.logger = logger
         self.now = now
         lastSequence = start.lastSequence
@@ -57,7 +72,11 @@ struct LedgerWriter {
 
     mutating func run() {
         while let work = queue.take(within: pause()) {
-            defer { followUp() }
+            for case .sweep(let caller) in work.requests { sweepWaiters.append(caller) }
+            defer {
+                followUp()
+                sweepASlice()
+            }
             if work.requests.isEmpty && work.cursors.isEmpty { continue }
             var cursors = work.cursors
             var rest = work.requests[...]
@@ -72,17 +91,23 @@ struct LedgerWriter {
                 cursors = [:]
             } while !rest.isEmpty
         }
+        for waiter in sweepWaiters { waiter.resume() }
     }
 
     // MARK: What follows
 
     /// Until something is due; nil is until somebody asks for something.
     private mutating func pause() -> Duration? {
+        var pauses: [Duration] = []
         let now = now()
-        guard let next = followUps.nextTime(now: now) else { return nil }
-        let rest = followUpsRest.map { $0 - .now } ?? .zero
-        // Looked at now and then, since the wall clock may be set while we sleep.
-        return min(max(.zero, rest, now.duration(to: next)), .seconds(10))
+        if let next = followUps.nextTime(now: now) {
+            let rest = followUpsRest.map { $0 - .now } ?? .zero
+            // Looked at now and then, since the wall clock may be set while we sleep.
+            pauses.append(min(max(rest, now.duration(to: next)), .seconds(10)))
+        }
+        // A removal of files nudges when it is done.
+        if let nextSweep, removal == nil { pauses.append(nextSweep - .now) }
+        return pauses.min().map { max(.zero, $0) }
     }
 
     /// One transaction of it: callers come between.
@@ -107,6 +132,7 @@ struct LedgerWriter {
         var answers: [Answer] = []
         answers.reserveCapacity(requests.count)
         var newTotals = totals
+        var newKept = kept
         var seconds = 0.0
         var rows = 0
         var systemError: Int32 = 0
@@ -119,10 +145,12 @@ struct LedgerWriter {
                     if let oldState = change.oldState { newTotals[oldState, default: 0] -= 1 }
                     newTotals[change.row.job.state, default: 0] += 1
                 }
+                newKept.ended(batch.changes)
                 let start = ContinuousClock.now
                 do {
                     try database.inTransaction(.immediate) {
                         rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
+                        try newKept.write(replacing: kept, in: database)
                         return .commit
                     }
                 } catch {
@@ -148,6 +176,9 @@ struct LedgerWriter {
         note(nil)
         lastSequence = batch.lastSequence
         totals = newTotals
+        kept = newKept
+        self.cursors.committed(cursors)
+        observers.history.withLock { $0 = kept.size }
 
         let batchEvents = batch.events.map(\.event)
         var released: [Job] = []
@@ -177,8 +208,10 @@ struct LedgerWriter {
         case .submitMany(let specs, _): .submissions(submit(specs, to: &batch, in: database))
         case .change(let id, let command, _):
             .job(apply(command, id: id, to: &batch, in: database).map(\.job))
+        case .publish(let event, _): .publication(publish(event, to: &batch, in: database))
         case .followUp(let id, let command):
             followUp(command, id: id, to: &batch, in: database)
+        case .sweep: .nobodys
         }
     }
 
@@ -189,6 +222,41 @@ struct LedgerWriter {
             logger.error("what follows for a job can't be applied: \(error)", metadata: ["job": "\(id)"])
         }
         return .nobodys
+    }
+
+    private func publish(
+        _ agents: AgentEvent, to batch: inout LedgerBatch, in database: Database
+    ) -> Result<Publication, OrchestratorError> {
+        do throws(OrchestratorError) {
+            if !agents.id.isEmpty, let known = try published(agents.id, batch, in: database) {
+                guard
+                    known.type.rawValue == agents.type, known.jobID == agents.jobID, known.data == agents.data
+                else {
+                    throw OrchestratorError(
+                        .alreadyExists,
+                        "event_id \(agents.id.debugDescription) was published with other content, as event "
+                            + "\(known.sequence); use a new id or send the same content")
+                }
+                return .success(Publication(event: known, alreadyExisted: true))
+            }
+            let event = try batch.publish(agents) { id throws(OrchestratorError) in try committed(id, in: database) }
+            return .success(Publication(event: event, alreadyExisted: false))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func published(
+        _ id: String, _ batch: LedgerBatch, in database: Database
+    ) throws(OrchestratorError) -> Event? {
+        if let event = batch.published[id] { return event }
+        do {
+            let statement = try database.cachedStatement(
+                sql: EventRow.selectSQL + " WHERE sequence = (SELECT sequence FROM published WHERE id = ?)")
+            return try Row.fetchOne(statement, arguments: [id]).map { try EventRow.event($0) }
+        } catch {
+            throw failure(for: error)
+        }
     }
 
     /// Parents come before their children here. One that was refused takes its children with it: its id may be that of
@@ -260,6 +328,7 @@ struct LedgerWriter {
             }
             var event = try RowWriter(database, sql: EventRow.insertSQL)
             for entry in batch.events { try EventRow.insert(entry.event, job: entry.job, &event) }
+            try write(published: batch.published, in: database)
             var total = try RowWriter(database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)")
             for (state, count) in newTotals where totals[state] != count {
                 total.bind(state.rawValue)
@@ -280,6 +349,20 @@ struct LedgerWriter {
         return rows
     }
 
+    private func write(published: [String: Event], in database: Database) throws {
+        if published.isEmpty { return }
+        var row = try RowWriter(database, sql: "INSERT OR REPLACE INTO published (id, sequence) VALUES (?,?)")
+        for (id, event) in published {
+            row.bind(id)
+            row.bind(event.sequence)
+            try row.run()
+        }
+        // Ids of events that are no longer kept.
+        try database.cachedStatement(
+            sql: "DELETE FROM published WHERE sequence < (SELECT min(sequence) FROM events)"
+        ).execute()
+    }
+
     // MARK: Answering
 
     private func reply(_ request: LedgerRequest, _ answer: Answer) {
@@ -287,7 +370,9 @@ struct LedgerWriter {
         case (.submit(_, let caller), .submission(let result)): caller.resume(with: result.mapError { $0 })
         case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
         case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
-        case (.submit, _), (.submitMany, _), (.change, _), (.followUp, _): break
+        case (.publish(_, let caller), .publication(let result)): caller.resume(with: result.mapError { $0 })
+        case (.submit, _), (.submitMany, _), (.change, _), (.publish, _), (.followUp, _), (.sweep, _):
+            break
         }
     }
 
@@ -300,6 +385,7 @@ struct LedgerWriter {
         case .submission(let result): reply(request, .submission(refused(result)))
         case .submissions(let results): reply(request, .submissions(results.map(refused)))
         case .job(let result): reply(request, .job(refused(result)))
+        case .publication(let result): reply(request, .publication(refused(result)))
         case .nobodys: break
         }
     }
@@ -310,7 +396,8 @@ struct LedgerWriter {
         case .submit(_, let caller): caller.resume(throwing: failure)
         case .submitMany(let specs, let caller): caller.resume(returning: specs.map { _ in .failure(failure) })
         case .change(_, _, let caller): caller.resume(throwing: failure)
-        case .followUp: break
+        case .publish(_, let caller): caller.resume(throwing: failure)
+        case .followUp, .sweep: break
         }
     }
 
@@ -321,7 +408,7 @@ struct LedgerWriter {
         return LedgerFault(error.extendedResultCode, systemError: systemError) == .broken
     }
 
-    private func failure(for error: any Error, systemError: Int32 = 0) -> OrchestratorError {
+    func failure(for error: any Error, systemError: Int32 = 0) -> OrchestratorError {
         if let error = error as? OrchestratorError { return error }
         let why = (error as? DatabaseError)?.line ?? "\(error)"
         let fault = (error as? DatabaseError).map { LedgerFault($0.extendedResultCode, systemError: systemError) }
@@ -345,7 +432,7 @@ struct LedgerWriter {
     }
 
     /// One line when writing starts to fail, one when it works again.
-    private func note(_ failure: OrchestratorError?) {
+    func note(_ failure: OrchestratorError?) {
         let before = observers.writeFailure.withLock { current in
             defer { current = failure?.message }
             return current

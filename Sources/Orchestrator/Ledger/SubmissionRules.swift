@@ -16,7 +16,7 @@ struct SubmissionRules: Sendable {
                     + "cpu_short, or to a server with a bridge"
             ).because(.slurmNotConfigured)
         }
-        if !spec.id.isEmpty { try checkID(spec.id, field: "job_id") }
+        if !spec.id.isEmpty { try Self.checkID(spec.id, field: "job_id") }
         try checkPayload(spec.payload)
         try checkLabels(spec.labels)
         for (field, limit) in [("timeout", spec.timeout), ("deadline", spec.deadline)] {
@@ -42,7 +42,7 @@ struct SubmissionRules: Sendable {
         return stored
     }
 
-    private func checkID(_ id: String, field: String) throws(OrchestratorError) {
+    static func checkID(_ id: String, field: String) throws(OrchestratorError) {
         let bytes = id.utf8
         guard (1...128).contains(bytes.count) else {
             throw .invalidArgument(field, "\(field) of \(bytes.count) bytes: 1 to 128 are allowed")
@@ -109,7 +109,7 @@ struct SubmissionRules: Sendable {
                 "depends_on: \(spec.dependsOn.count) jobs, at most \(Self.maxParents) are allowed; put a job between")
         }
         for parent in spec.dependsOn {
-            try checkID(parent, field: "depends_on")
+            try Self.checkID(parent, field: "depends_on")
             if parent == spec.id {
                 throw .invalidArgument(
                     "depends_on", "depends_on \(parent.debugDescription): a job can't depend on itself")

@@ -35,7 +35,8 @@ public final class JobLogs: Sendable {
                 ? "it has not started yet"
                 : "it has had \(job.attempt) attempt\(job.attempt == 1 ? "" : "s")"
             throw OrchestratorError(
-                .notFound, "attempt \(request.attempt) of job \"\(job.id)\": \(had); ask for 0, the newest")
+                .notFound, "attempt \(request.attempt) of job \"\(job.id)\": \(had); ask for 0, the newest"
+            ).because(.attemptNotFound, job: job.id, ["attempt": "\(request.attempt)"])
         }
         if job.attempt == 0 {
             if job.state.isTerminal { throw OrchestratorError.neverStarted(job) }
@@ -43,7 +44,7 @@ public final class JobLogs: Sendable {
                 throw OrchestratorError(
                     .failedPrecondition,
                     "job \"\(job.id)\" is \(job.state.word) and has no output yet; follow it, or ask again once it runs"
-                )
+                ).because(.noOutputYet, job: job.id)
             }
         }
         let cursor = LogCursor(
@@ -67,13 +68,15 @@ extension OrchestratorError {
     static func neverStarted(_ job: Job) -> OrchestratorError {
         OrchestratorError(
             .failedPrecondition,
-            "job \"\(job.id)\" ended as \(job.state.word) before its first attempt: it has no output")
+            "job \"\(job.id)\" ended as \(job.state.word) before its first attempt: it has no output"
+        ).because(.jobNeverStarted, job: job.id)
     }
 
     static func logsGone(_ jobID: String, attempt: UInt32) -> OrchestratorError {
         OrchestratorError(
             .outOfRange(oldest: 0),
-            "the output of attempt \(attempt) of job \"\(jobID)\" is no longer kept; a later attempt's may be")
+            "the output of attempt \(attempt) of job \"\(jobID)\" is no longer kept; a later attempt's may be"
+        ).because(.outputNoLongerKept, job: jobID, ["attempt": "\(attempt)"])
     }
 
     static func behindTheEnd(_ offset: UInt64, of stream: LogStream, total: UInt64, attempt: UInt32)
@@ -82,6 +85,6 @@ extension OrchestratorError {
         OrchestratorError(
             .outOfRange(oldest: 0),
             "offset \(offset): the \(stream.rawValue) of attempt \(attempt) has \(total) bytes; resume with that or less"
-        )
+        ).because(.offsetBehindEnd, ["bytes": "\(total)", "attempt": "\(attempt)"])
     }
 }

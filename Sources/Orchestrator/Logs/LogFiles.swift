@@ -28,7 +28,7 @@ final class LogFiles: Sendable {
                 let record = AttemptRemains(directory: directory).record
                 let total = stream == .stdout ? record?.outputBytes : record?.errorBytes
                 return LogExtent(
-                    kept: try Self.size(directory.file(stream)), total: total ?? 0,
+                    kept: try Self.size(directory.file(stream)), total: UInt64(clamping: total ?? 0),
                     tail: try Self.size(directory.tailFile(stream)))
             }
         }.get()

@@ -61,7 +61,16 @@ public final class OrchestratorMetrics: Sendable {
             return [
                 MetricFamily(
                     name: "orchestrator_last_sequence", help: "Sequence of the newest event in the ledger.",
-                    kind: .gauge, value: Double(ledger.events.lastSequence))
+                    kind: .gauge, value: Double(ledger.events.lastSequence)),
+                MetricFamily(
+                    name: "orchestrator_oldest_sequence", help: "Sequence of the oldest event that is kept.",
+                    kind: .gauge, value: Double(ledger.events.oldestSequence)),
+                MetricFamily(
+                    name: "orchestrator_ended_jobs_kept", help: "Ended jobs in the ledger.", kind: .gauge,
+                    value: Double(ledger.history.endedJobs)),
+                MetricFamily(
+                    name: "orchestrator_job_output_bytes", help: "What ended jobs' attempts have left on the disk.",
+                    kind: .gauge, value: Double(ledger.history.outputBytes)),
             ]
         }
     }
@@ -86,7 +95,8 @@ public final class OrchestratorMetrics: Sendable {
 
     /// One event, with the job as it is after it and the state it had before.
     func observe(_ event: Event, job: Job?, from oldState: JobState?) {
-        (knownEvents[event.type] ?? eventsPublished[event.type.rawValue]).increment()
+        // What agents call their events is theirs to say, and no label.
+        (knownEvents[event.type] ?? eventsPublished[event.type.isAgents ? "agent" : event.type.rawValue]).increment()
         guard let job, let instruments = classes[job.jobClass] else { return }
         switch event.type {
         case .taskSubmitted: instruments.submitted.increment()

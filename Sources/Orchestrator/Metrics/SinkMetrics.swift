@@ -4,6 +4,7 @@ import Synchronization
 public final class SinkMetrics: Sendable {
     public let delivered: InstrumentFamily<Counter>
     public let errors: InstrumentFamily<Counter>
+    public let lost: InstrumentFamily<Counter>
     /// Seconds since 1970; 0 before the first.
     public let lastSuccess: InstrumentFamily<Gauge>
 
@@ -15,6 +16,10 @@ public final class SinkMetrics: Sendable {
         errors = registry.counter(
             "orchestrator_sink_errors_total", help: "Deliveries the sink refused; each is tried again.",
             labels: ["sink"], limit: 50)
+        lost = registry.counter(
+            "orchestrator_sink_lost_events_total",
+            help: "Events that the bound on the ledger's size took before the sink had them.", labels: ["sink"],
+            limit: 50)
         lastSuccess = registry.gauge(
             "orchestrator_sink_last_success_timestamp_seconds",
             help: "When the sink last took events, in seconds since 1970; 0 before the first.", labels: ["sink"],

@@ -13,6 +13,9 @@ public struct EventType: RawRepresentable, Sendable, Hashable {
     public static let slurmJobStarted = EventType(rawValue: "slurm_job_started")
     public static let slurmJobCompleted = EventType(rawValue: "slurm_job_completed")
 
+    /// Of one that an agent published.
+    public var isAgents: Bool { rawValue.hasPrefix(AgentEvent.typePrefix) }
+
     /// After it a job has no further lifecycle event.
     public var isTerminal: Bool { self == .taskCompleted || self == .taskFailed || self == .taskCancelled }
 }
@@ -26,15 +29,15 @@ public struct Event: Sendable, Equatable {
     public var time: Timestamp
     /// 0 when no attempt has started.
     public var attempt: UInt32
-    /// Of the job after the event.
-    public var state: JobState
-    /// A JSON object with at least "task_id".
+    /// Of the job after the event; nil when it is about no job.
+    public var state: JobState?
+    /// A JSON object; with "task_id" when it is about a job.
     public var data: [UInt8]
-    /// rpc, http, file_queue, runner, slurm or server.
+    /// rpc, http, file_queue, runner, slurm, server or agent.
     public var source: String
 
     public init(
-        sequence: UInt64, type: EventType, jobID: String, time: Timestamp, attempt: UInt32, state: JobState,
+        sequence: UInt64, type: EventType, jobID: String, time: Timestamp, attempt: UInt32, state: JobState?,
         data: [UInt8], source: String
     ) {
         self.sequence = sequence

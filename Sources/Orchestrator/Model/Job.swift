@@ -109,6 +109,8 @@ public struct Job: Sendable, Equatable {
     public var openParents: Int
     /// Attempts that were given a number but never ran; they do not count against the retry policy.
     public var unstartedAttempts: UInt32
+    /// What its attempts have left on the disk, their working directories included.
+    public var outputBytes: Int64
     /// Of its newest event.
     public var lastSequence: UInt64
 
@@ -125,6 +127,7 @@ public struct Job: Sendable, Equatable {
         self.isExpired = false
         self.openParents = 0
         self.unstartedAttempts = 0
+        self.outputBytes = 0
         self.lastSequence = 0
     }
 

@@ -103,7 +103,7 @@ public final class Runner: Sendable {
             throw .invalidArgument(
                 "resources.gpus",
                 "resources.gpus of \(wanted): this server has \(configuration.gpus.count); ask for fewer, or list them "
-                    + "under gpus in the runner's configuration")
+                    + "under runner.gpus in the configuration file")
         }
     }
 
@@ -121,6 +121,12 @@ public final class Runner: Sendable {
     /// Where the files of an attempt are, for reading its logs. Throws for an id that is no safe file name.
     public func directory(jobID: String, attempt: UInt32) throws(OrchestratorError) -> AttemptDirectory {
         try AttemptDirectory(jobsDirectory: jobsDirectory, jobID: jobID, attempt: attempt)
+    }
+
+    /// What the job's current attempt has left on the disk.
+    public func outputBytes(of job: Job) async -> Int64 {
+        guard let directory = try? directory(jobID: job.id, attempt: job.attempt) else { return 0 }
+        return await collecting.run { AttemptOutput.bytes(in: directory.path) }
     }
 
     /// Runs the job's current attempt to its end. `job.attempt` says which it is.

@@ -9,7 +9,7 @@ enum SupervisorProgram {
             throw OrchestratorError(
                 .internal,
                 "the program dspy-job-supervisor is not at \(path.asJSON) (\(SystemError.words(errno))); install it beside "
-                    + "the server or configure its path")
+                    + "the server, or name it with --supervisor")
         }
         return WholeFile.resolved(path)
     }

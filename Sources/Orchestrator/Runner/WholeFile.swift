@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Whole files, read and written by the system's calls. Nothing here follows a symbolic link in the last part of a path
@@ -10,11 +11,14 @@ enum WholeFile {
         var size: Int64
         /// Nanoseconds since 1970.
         var modified: Int64
+        /// The file's names: more than one when it has hard links.
+        var links: Int
 
         init(_ found: stat) {
             isRegular = found.st_mode & S_IFMT == S_IFREG
             inode = UInt64(found.st_ino)
             size = Int64(found.st_size)
+            links = Int(found.st_nlink)
             modified = Int64(found.st_mtim.tv_sec) * 1_000_000_000 + Int64(found.st_mtim.tv_nsec)
         }
     }
@@ -75,6 +79,29 @@ enum WholeFile {
         if syncsDirectory { try syncDirectory(directory) }
     }
 
+    /// A new file, durable but for its directory's entry. EEXIST when there is one of that name.
+    static func create(_ path: String, with bytes: [UInt8], mode: mode_t = 0o644) throws(SystemError) {
+        let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
+        guard file >= 0 else { throw SystemError("open", path) }
+        do throws(SystemError) {
+            defer { close(file) }
+            try write(bytes, to: file, path)
+            guard fsync(file) == 0 else { throw SystemError("fsync", path) }
+        } catch {
+            unlink(path)
+            throw error
+        }
+    }
+
+    /// A rename that fails with EEXIST rather than replace what is there.
+    static func move(_ path: String, to target: String) throws(SystemError) {
+        if clinux_rename_exclusively(path, target) == 0 { return }
+        // Not every file system can; then there is a moment between the look and the rename.
+        guard errno == EINVAL || errno == ENOSYS else { throw SystemError("rename", path) }
+        if exists(target) { throw SystemError("rename", path, code: EEXIST) }
+        guard rename(path, target) == 0 else { throw SystemError("rename", path) }
+    }
+
     static func syncDirectory(_ path: String) throws(SystemError) {
         let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw SystemError("open", path) }
@@ -107,17 +134,21 @@ enum WholeFile {
         return String(cString: resolved)
     }
 
-    /// The names in a directory, without . and .., in no order.
+    /// The names in a directory, without . and .., in no order. One that is not UTF-8 comes with U+FFFD in it, and is no
+    /// path to its file.
     static func names(in path: String) throws(SystemError) -> [String] {
+        try rawNames(in: path).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The same as they are: any bytes but 0 and "/".
+    static func rawNames(in path: String) throws(SystemError) -> [[UInt8]] {
         guard let directory = opendir(path) else { throw SystemError("opendir", path) }
         defer { closedir(directory) }
-        var names: [String] = []
+        var names: [[UInt8]] = []
         errno = 0
         while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { names.append(name) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in Array(bytes.prefix { $0 != 0 }) }
+            if name != [0x2e], name != [0x2e, 0x2e] { names.append(name) }
             errno = 0
         }
         guard errno == 0 else { throw SystemError("readdir", path) }
@@ -130,6 +161,11 @@ enum WholeFile {
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard file >= 0 else { throw SystemError("open", path) }
         defer { close(file) }
+        try write(bytes, to: file, path)
+        if durably, fsync(file) != 0 { throw SystemError("fsync", path) }
+    }
+
+    private static func write(_ bytes: [UInt8], to file: Int32, _ path: String) throws(SystemError) {
         var at = 0
         while at < bytes.count {
             let count = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress! + at, $0.count - at) }
@@ -137,6 +173,5 @@ enum WholeFile {
             guard count > 0 else { throw SystemError("write", path) }
             at += count
         }
-        if durably, fsync(file) != 0 { throw SystemError("fsync", path) }
     }
 }

@@ -314,7 +314,9 @@ public final class Scheduler: Sendable {
     }
 
     private func report(_ job: Job, _ outcome: AttemptOutcome) async {
-        await tell(job) { [ledger] in _ = try await ledger.finish(job.id, attempt: job.attempt, outcome) }
+        var outcome = outcome
+        outcome.outputBytes = await runner.outputBytes(of: job)
+        await tell(job) { [ledger, outcome] in _ = try await ledger.finish(job.id, attempt: job.attempt, outcome) }
     }
 
     private func giveBack(_ job: Job) async {

@@ -7,19 +7,23 @@ public struct EventFeed: Sendable {
     public var follow: @Sendable (_ wake: @escaping @Sendable () -> Void) -> @Sendable () -> Void
     public var cursor: @Sendable (_ sink: String) -> UInt64?
     public var saveCursor: @Sendable (_ sink: String, _ sequence: UInt64) -> Void
+    /// Has the retention wait for the sink.
+    public var wait: @Sendable (_ sink: String) -> Void
 
     public init(
         events: @escaping @Sendable (_ after: UInt64, _ limit: Int) async throws -> [Event],
         lastSequence: @escaping @Sendable () -> UInt64,
         follow: @escaping @Sendable (_ wake: @escaping @Sendable () -> Void) -> @Sendable () -> Void,
         cursor: @escaping @Sendable (_ sink: String) -> UInt64?,
-        saveCursor: @escaping @Sendable (_ sink: String, _ sequence: UInt64) -> Void
+        saveCursor: @escaping @Sendable (_ sink: String, _ sequence: UInt64) -> Void,
+        wait: @escaping @Sendable (_ sink: String) -> Void = { _ in }
     ) {
         self.events = events
         self.lastSequence = lastSequence
         self.follow = follow
         self.cursor = cursor
         self.saveCursor = saveCursor
+        self.wait = wait
     }
 }
 
@@ -34,6 +38,6 @@ extension EventFeed {
                 return { ledger.events.removeWaker(token) }
             },
             cursor: { ledger.cursor($0) },
-            saveCursor: { ledger.saveCursor($0, $1) })
+            saveCursor: { ledger.saveCursor($0, $1) }, wait: { ledger.waitForSink($0) })
     }
 }

@@ -46,6 +46,7 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
     private let logger: Logger
     private let delivered: Counter
     private let errors: Counter
+    private let lost: Counter
     private let lastSuccess: Gauge
     private let signal = WakeSignal()
     private let state = Mutex(State())
@@ -64,6 +65,8 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
         delivered = metrics.delivered[sink.name]
         errors = metrics.errors[sink.name]
         lastSuccess = metrics.lastSuccess[sink.name]
+        lost = metrics.lost[sink.name]
+        feed.wait(sink.name)
         metrics.follow(sink.name) { [weak self] in self?.lag ?? 0 }
     }
 
@@ -153,6 +156,7 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
             events = try await feed.events(position, pacing.batchSize)
         } catch let error as OrchestratorError {
             guard case .outOfRange(let oldest) = error.kind, oldest > position + 1 else { throw error }
+            lost.increment(by: oldest - 1 - position)
             logger.error(
                 "events are gone before the sink took them",
                 metadata: ["sink": "\(sink.name)", "after": "\(position)", "oldest": "\(oldest)"])

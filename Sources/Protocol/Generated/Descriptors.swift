@@ -155,6 +155,15 @@ extension DescriptorFile {
                 dspy_orchestrator.v1.Event.state
                 dspy_orchestrator.v1.Event.data
                 dspy_orchestrator.v1.Event.source
+                dspy_orchestrator.v1.PublishEventRequest
+                dspy_orchestrator.v1.PublishEventRequest.type
+                dspy_orchestrator.v1.PublishEventRequest.job_id
+                dspy_orchestrator.v1.PublishEventRequest.data
+                dspy_orchestrator.v1.PublishEventRequest.event_id
+                dspy_orchestrator.v1.PublishEventResponse
+                dspy_orchestrator.v1.PublishEventResponse.sequence
+                dspy_orchestrator.v1.PublishEventResponse.time
+                dspy_orchestrator.v1.PublishEventResponse.already_existed
                 dspy_orchestrator.v1.StreamLogsRequest
                 dspy_orchestrator.v1.StreamLogsRequest.job_id
                 dspy_orchestrator.v1.StreamLogsRequest.stream
@@ -237,6 +246,7 @@ extension DescriptorFile {
                 dspy_orchestrator.v1.Orchestrator.ListJobs
                 dspy_orchestrator.v1.Orchestrator.CancelJob
                 dspy_orchestrator.v1.Orchestrator.StreamEvents
+                dspy_orchestrator.v1.Orchestrator.PublishEvent
                 dspy_orchestrator.v1.Orchestrator.StreamLogs
                 dspy_orchestrator.v1.Orchestrator.GetMetrics
                 """,
@@ -288,47 +298,52 @@ extension DescriptorFile {
                 B2Zyb21Ob3cSIgoNZW5kX3doZW5fZG9uZRgFIAEoCFILZW5kV2hlbkRvbmUi+gEKBUV2ZW50EhoKCHNlcXVlbmNlGAEgASgEUghz\
                 ZXF1ZW5jZRISCgR0eXBlGAIgASgJUgR0eXBlEhUKBmpvYl9pZBgDIAEoCVIFam9iSWQSLgoEdGltZRgEIAEoCzIaLmdvb2dsZS5w\
                 cm90b2J1Zi5UaW1lc3RhbXBSBHRpbWUSGAoHYXR0ZW1wdBgFIAEoDVIHYXR0ZW1wdBI0CgVzdGF0ZRgGIAEoDjIeLmRzcHlfb3Jj\
-                aGVzdHJhdG9yLnYxLkpvYlN0YXRlUgVzdGF0ZRISCgRkYXRhGAcgASgMUgRkYXRhEhYKBnNvdXJjZRgIIAEoCVIGc291cmNlIq0B\
-                ChFTdHJlYW1Mb2dzUmVxdWVzdBIVCgZqb2JfaWQYASABKAlSBWpvYklkEjcKBnN0cmVhbRgCIAEoDjIfLmRzcHlfb3JjaGVzdHJh\
-                dG9yLnYxLkxvZ1N0cmVhbVIGc3RyZWFtEhYKBm9mZnNldBgDIAEoBFIGb2Zmc2V0EhYKBmZvbGxvdxgEIAEoCFIGZm9sbG93EhgK\
-                B2F0dGVtcHQYBSABKA1SB2F0dGVtcHQijQEKCExvZ0NodW5rEjcKBnN0cmVhbRgBIAEoDjIfLmRzcHlfb3JjaGVzdHJhdG9yLnYx\
-                LkxvZ1N0cmVhbVIGc3RyZWFtEhYKBm9mZnNldBgCIAEoBFIGb2Zmc2V0EhIKBGRhdGEYAyABKAxSBGRhdGESHAoJdHJ1bmNhdGVk\
-                GAQgASgIUgl0cnVuY2F0ZWQiEwoRR2V0TWV0cmljc1JlcXVlc3QiyQEKEkdldE1ldHJpY3NSZXNwb25zZRI2CgdtZXRyaWNzGAEg\
-                AygLMhwuZHNweV9vcmNoZXN0cmF0b3IudjEuTWV0cmljUgdtZXRyaWNzEjoKB2NsYXNzZXMYAiADKAsyIC5kc3B5X29yY2hlc3Ry\
-                YXRvci52MS5DbGFzc1N0YXRzUgdjbGFzc2VzEiUKDnVwdGltZV9zZWNvbmRzGAMgASgBUg11cHRpbWVTZWNvbmRzEhgKB3ZlcnNp\
-                b24YBCABKAlSB3ZlcnNpb24i5QEKBk1ldHJpYxISCgRuYW1lGAEgASgJUgRuYW1lEkAKBmxhYmVscxgCIAMoCzIoLmRzcHlfb3Jj\
-                aGVzdHJhdG9yLnYxLk1ldHJpYy5MYWJlbHNFbnRyeVIGbGFiZWxzEjQKBHR5cGUYAyABKA4yIC5kc3B5X29yY2hlc3RyYXRvci52\
-                MS5NZXRyaWNUeXBlUgR0eXBlEhQKBXZhbHVlGAQgASgBUgV2YWx1ZRo5CgtMYWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tleRIU\
-                CgV2YWx1ZRgCIAEoCVIFdmFsdWU6AjgBIsMDCgpDbGFzc1N0YXRzEjsKCWpvYl9jbGFzcxgBIAEoDjIeLmRzcHlfb3JjaGVzdHJh\
-                dG9yLnYxLkpvYkNsYXNzUghqb2JDbGFzcxIcCglzdWJtaXR0ZWQYAiABKARSCXN1Ym1pdHRlZBIcCglzdWNjZWVkZWQYAyABKARS\
-                CXN1Y2NlZWRlZBIWCgZmYWlsZWQYBCABKARSBmZhaWxlZBIcCgljYW5jZWxsZWQYBSABKARSCWNhbmNlbGxlZBI5CgZlcnJvcnMY\
-                BiADKAsyIS5kc3B5X29yY2hlc3RyYXRvci52MS5SZWFzb25Db3VudFIGZXJyb3JzEh8KC3A1MF9zZWNvbmRzGAcgASgBUgpwNTBT\
-                ZWNvbmRzEh8KC3A5NV9zZWNvbmRzGAggASgBUgpwOTVTZWNvbmRzEh8KC3A5OV9zZWNvbmRzGAkgASgBUgpwOTlTZWNvbmRzEh8K\
-                C3F1ZXVlX2RlcHRoGAogASgEUgpxdWV1ZURlcHRoEhoKCGluZmxpZ2h0GAsgASgEUghpbmZsaWdodBIrChFjb25jdXJyZW5jeV9s\
-                aW1pdBgMIAEoBFIQY29uY3VycmVuY3lMaW1pdCJgCgtSZWFzb25Db3VudBI7CgZyZWFzb24YASABKA4yIy5kc3B5X29yY2hlc3Ry\
-                YXRvci52MS5GYWlsdXJlUmVhc29uUgZyZWFzb24SFAoFY291bnQYAiABKARSBWNvdW50KoIBCghKb2JDbGFzcxIZChVKT0JfQ0xB\
-                U1NfVU5TUEVDSUZJRUQQABIXChNKT0JfQ0xBU1NfQ1BVX1NIT1JUEAESFgoSSk9CX0NMQVNTX0NQVV9MT05HEAISEQoNSk9CX0NM\
-                QVNTX0dQVRADEhcKE0pPQl9DTEFTU19HUFVfU0xVUk0QBCqzAQoISm9iU3RhdGUSGQoVSk9CX1NUQVRFX1VOU1BFQ0lGSUVEEAAS\
-                FAoQSk9CX1NUQVRFX1FVRVVFRBABEhcKE0pPQl9TVEFURV9TVUJNSVRURUQQAhIVChFKT0JfU1RBVEVfUlVOTklORxADEhcKE0pP\
-                Ql9TVEFURV9TVUNDRUVERUQQBBIUChBKT0JfU1RBVEVfRkFJTEVEEAUSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAGKukCCg1GYWls\
-                dXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASHAoYRkFJTFVSRV9SRUFTT05fRVhJVF9DT0RFEAESGQoV\
-                RkFJTFVSRV9SRUFTT05fU0lHTkFMEAISGgoWRkFJTFVSRV9SRUFTT05fVElNRU9VVBADEiAKHEZBSUxVUkVfUkVBU09OX09VVF9P\
-                Rl9NRU1PUlkQBBIfChtGQUlMVVJFX1JFQVNPTl9OT0RFX0ZBSUxVUkUQBRIcChhGQUlMVVJFX1JFQVNPTl9QUkVFTVBURUQQBhIi\
-                Ch5GQUlMVVJFX1JFQVNPTl9TVUJNSVRfUkVKRUNURUQQBxIXChNGQUlMVVJFX1JFQVNPTl9MT1NUEAgSJAogRkFJTFVSRV9SRUFT\
-                T05fREVQRU5ERU5DWV9GQUlMRUQQCRIfChtGQUlMVVJFX1JFQVNPTl9SVU5ORVJfRVJST1IQCipVCglMb2dTdHJlYW0SGgoWTE9H\
-                X1NUUkVBTV9VTlNQRUNJRklFRBAAEhUKEUxPR19TVFJFQU1fU1RET1VUEAESFQoRTE9HX1NUUkVBTV9TVERFUlIQAipZCgpNZXRy\
-                aWNUeXBlEhsKF01FVFJJQ19UWVBFX1VOU1BFQ0lGSUVEEAASFwoTTUVUUklDX1RZUEVfQ09VTlRFUhABEhUKEU1FVFJJQ19UWVBF\
-                X0dBVUdFEAIy+AUKDE9yY2hlc3RyYXRvchJcCglTdWJtaXRKb2ISJi5kc3B5X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JSZXF1\
-                ZXN0GicuZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9iUmVzcG9uc2USXwoKU3VibWl0Sm9icxInLmRzcHlfb3JjaGVzdHJh\
-                dG9yLnYxLlN1Ym1pdEpvYnNSZXF1ZXN0GiguZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9ic1Jlc3BvbnNlElwKCUdldFN0\
-                YXR1cxImLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkdldFN0YXR1c1JlcXVlc3QaJy5kc3B5X29yY2hlc3RyYXRvci52MS5HZXRTdGF0\
-                dXNSZXNwb25zZRJZCghMaXN0Sm9icxIlLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxpc3RKb2JzUmVxdWVzdBomLmRzcHlfb3JjaGVz\
-                dHJhdG9yLnYxLkxpc3RKb2JzUmVzcG9uc2USXAoJQ2FuY2VsSm9iEiYuZHNweV9vcmNoZXN0cmF0b3IudjEuQ2FuY2VsSm9iUmVx\
-                dWVzdBonLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkNhbmNlbEpvYlJlc3BvbnNlElgKDFN0cmVhbUV2ZW50cxIpLmRzcHlfb3JjaGVz\
-                dHJhdG9yLnYxLlN0cmVhbUV2ZW50c1JlcXVlc3QaGy5kc3B5X29yY2hlc3RyYXRvci52MS5FdmVudDABElcKClN0cmVhbUxvZ3MS\
-                Jy5kc3B5X29yY2hlc3RyYXRvci52MS5TdHJlYW1Mb2dzUmVxdWVzdBoeLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxvZ0NodW5rMAES\
-                XwoKR2V0TWV0cmljcxInLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkdldE1ldHJpY3NSZXF1ZXN0GiguZHNweV9vcmNoZXN0cmF0b3Iu\
-                djEuR2V0TWV0cmljc1Jlc3BvbnNlYgZwcm90bzM=
+                aGVzdHJhdG9yLnYxLkpvYlN0YXRlUgVzdGF0ZRISCgRkYXRhGAcgASgMUgRkYXRhEhYKBnNvdXJjZRgIIAEoCVIGc291cmNlIm8K\
+                E1B1Ymxpc2hFdmVudFJlcXVlc3QSEgoEdHlwZRgBIAEoCVIEdHlwZRIVCgZqb2JfaWQYAiABKAlSBWpvYklkEhIKBGRhdGEYAyAB\
+                KAxSBGRhdGESGQoIZXZlbnRfaWQYBCABKAlSB2V2ZW50SWQiiwEKFFB1Ymxpc2hFdmVudFJlc3BvbnNlEhoKCHNlcXVlbmNlGAEg\
+                ASgEUghzZXF1ZW5jZRIuCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcFIEdGltZRInCg9hbHJlYWR5X2V4\
+                aXN0ZWQYAyABKAhSDmFscmVhZHlFeGlzdGVkIq0BChFTdHJlYW1Mb2dzUmVxdWVzdBIVCgZqb2JfaWQYASABKAlSBWpvYklkEjcK\
+                BnN0cmVhbRgCIAEoDjIfLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxvZ1N0cmVhbVIGc3RyZWFtEhYKBm9mZnNldBgDIAEoBFIGb2Zm\
+                c2V0EhYKBmZvbGxvdxgEIAEoCFIGZm9sbG93EhgKB2F0dGVtcHQYBSABKA1SB2F0dGVtcHQijQEKCExvZ0NodW5rEjcKBnN0cmVh\
+                bRgBIAEoDjIfLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxvZ1N0cmVhbVIGc3RyZWFtEhYKBm9mZnNldBgCIAEoBFIGb2Zmc2V0EhIK\
+                BGRhdGEYAyABKAxSBGRhdGESHAoJdHJ1bmNhdGVkGAQgASgIUgl0cnVuY2F0ZWQiEwoRR2V0TWV0cmljc1JlcXVlc3QiyQEKEkdl\
+                dE1ldHJpY3NSZXNwb25zZRI2CgdtZXRyaWNzGAEgAygLMhwuZHNweV9vcmNoZXN0cmF0b3IudjEuTWV0cmljUgdtZXRyaWNzEjoK\
+                B2NsYXNzZXMYAiADKAsyIC5kc3B5X29yY2hlc3RyYXRvci52MS5DbGFzc1N0YXRzUgdjbGFzc2VzEiUKDnVwdGltZV9zZWNvbmRz\
+                GAMgASgBUg11cHRpbWVTZWNvbmRzEhgKB3ZlcnNpb24YBCABKAlSB3ZlcnNpb24i5QEKBk1ldHJpYxISCgRuYW1lGAEgASgJUgRu\
+                YW1lEkAKBmxhYmVscxgCIAMoCzIoLmRzcHlfb3JjaGVzdHJhdG9yLnYxLk1ldHJpYy5MYWJlbHNFbnRyeVIGbGFiZWxzEjQKBHR5\
+                cGUYAyABKA4yIC5kc3B5X29yY2hlc3RyYXRvci52MS5NZXRyaWNUeXBlUgR0eXBlEhQKBXZhbHVlGAQgASgBUgV2YWx1ZRo5CgtM\
+                YWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tleRIUCgV2YWx1ZRgCIAEoCVIFdmFsdWU6AjgBIsMDCgpDbGFzc1N0YXRzEjsKCWpv\
+                Yl9jbGFzcxgBIAEoDjIeLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkpvYkNsYXNzUghqb2JDbGFzcxIcCglzdWJtaXR0ZWQYAiABKARS\
+                CXN1Ym1pdHRlZBIcCglzdWNjZWVkZWQYAyABKARSCXN1Y2NlZWRlZBIWCgZmYWlsZWQYBCABKARSBmZhaWxlZBIcCgljYW5jZWxs\
+                ZWQYBSABKARSCWNhbmNlbGxlZBI5CgZlcnJvcnMYBiADKAsyIS5kc3B5X29yY2hlc3RyYXRvci52MS5SZWFzb25Db3VudFIGZXJy\
+                b3JzEh8KC3A1MF9zZWNvbmRzGAcgASgBUgpwNTBTZWNvbmRzEh8KC3A5NV9zZWNvbmRzGAggASgBUgpwOTVTZWNvbmRzEh8KC3A5\
+                OV9zZWNvbmRzGAkgASgBUgpwOTlTZWNvbmRzEh8KC3F1ZXVlX2RlcHRoGAogASgEUgpxdWV1ZURlcHRoEhoKCGluZmxpZ2h0GAsg\
+                ASgEUghpbmZsaWdodBIrChFjb25jdXJyZW5jeV9saW1pdBgMIAEoBFIQY29uY3VycmVuY3lMaW1pdCJgCgtSZWFzb25Db3VudBI7\
+                CgZyZWFzb24YASABKA4yIy5kc3B5X29yY2hlc3RyYXRvci52MS5GYWlsdXJlUmVhc29uUgZyZWFzb24SFAoFY291bnQYAiABKARS\
+                BWNvdW50KoIBCghKb2JDbGFzcxIZChVKT0JfQ0xBU1NfVU5TUEVDSUZJRUQQABIXChNKT0JfQ0xBU1NfQ1BVX1NIT1JUEAESFgoS\
+                Sk9CX0NMQVNTX0NQVV9MT05HEAISEQoNSk9CX0NMQVNTX0dQVRADEhcKE0pPQl9DTEFTU19HUFVfU0xVUk0QBCqzAQoISm9iU3Rh\
+                dGUSGQoVSk9CX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQSk9CX1NUQVRFX1FVRVVFRBABEhcKE0pPQl9TVEFURV9TVUJNSVRURUQQ\
+                AhIVChFKT0JfU1RBVEVfUlVOTklORxADEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQBBIUChBKT0JfU1RBVEVfRkFJTEVEEAUSFwoT\
+                Sk9CX1NUQVRFX0NBTkNFTExFRBAGKukCCg1GYWlsdXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASHAoY\
+                RkFJTFVSRV9SRUFTT05fRVhJVF9DT0RFEAESGQoVRkFJTFVSRV9SRUFTT05fU0lHTkFMEAISGgoWRkFJTFVSRV9SRUFTT05fVElN\
+                RU9VVBADEiAKHEZBSUxVUkVfUkVBU09OX09VVF9PRl9NRU1PUlkQBBIfChtGQUlMVVJFX1JFQVNPTl9OT0RFX0ZBSUxVUkUQBRIc\
+                ChhGQUlMVVJFX1JFQVNPTl9QUkVFTVBURUQQBhIiCh5GQUlMVVJFX1JFQVNPTl9TVUJNSVRfUkVKRUNURUQQBxIXChNGQUlMVVJF\
+                X1JFQVNPTl9MT1NUEAgSJAogRkFJTFVSRV9SRUFTT05fREVQRU5ERU5DWV9GQUlMRUQQCRIfChtGQUlMVVJFX1JFQVNPTl9SVU5O\
+                RVJfRVJST1IQCipVCglMb2dTdHJlYW0SGgoWTE9HX1NUUkVBTV9VTlNQRUNJRklFRBAAEhUKEUxPR19TVFJFQU1fU1RET1VUEAES\
+                FQoRTE9HX1NUUkVBTV9TVERFUlIQAipZCgpNZXRyaWNUeXBlEhsKF01FVFJJQ19UWVBFX1VOU1BFQ0lGSUVEEAASFwoTTUVUUklD\
+                X1RZUEVfQ09VTlRFUhABEhUKEU1FVFJJQ19UWVBFX0dBVUdFEAIy3wYKDE9yY2hlc3RyYXRvchJcCglTdWJtaXRKb2ISJi5kc3B5\
+                X29yY2hlc3RyYXRvci52MS5TdWJtaXRKb2JSZXF1ZXN0GicuZHNweV9vcmNoZXN0cmF0b3IudjEuU3VibWl0Sm9iUmVzcG9uc2US\
+                XwoKU3VibWl0Sm9icxInLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlN1Ym1pdEpvYnNSZXF1ZXN0GiguZHNweV9vcmNoZXN0cmF0b3Iu\
+                djEuU3VibWl0Sm9ic1Jlc3BvbnNlElwKCUdldFN0YXR1cxImLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkdldFN0YXR1c1JlcXVlc3Qa\
+                Jy5kc3B5X29yY2hlc3RyYXRvci52MS5HZXRTdGF0dXNSZXNwb25zZRJZCghMaXN0Sm9icxIlLmRzcHlfb3JjaGVzdHJhdG9yLnYx\
+                Lkxpc3RKb2JzUmVxdWVzdBomLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkxpc3RKb2JzUmVzcG9uc2USXAoJQ2FuY2VsSm9iEiYuZHNw\
+                eV9vcmNoZXN0cmF0b3IudjEuQ2FuY2VsSm9iUmVxdWVzdBonLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkNhbmNlbEpvYlJlc3BvbnNl\
+                ElgKDFN0cmVhbUV2ZW50cxIpLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlN0cmVhbUV2ZW50c1JlcXVlc3QaGy5kc3B5X29yY2hlc3Ry\
+                YXRvci52MS5FdmVudDABEmUKDFB1Ymxpc2hFdmVudBIpLmRzcHlfb3JjaGVzdHJhdG9yLnYxLlB1Ymxpc2hFdmVudFJlcXVlc3Qa\
+                Ki5kc3B5X29yY2hlc3RyYXRvci52MS5QdWJsaXNoRXZlbnRSZXNwb25zZRJXCgpTdHJlYW1Mb2dzEicuZHNweV9vcmNoZXN0cmF0\
+                b3IudjEuU3RyZWFtTG9nc1JlcXVlc3QaHi5kc3B5X29yY2hlc3RyYXRvci52MS5Mb2dDaHVuazABEl8KCkdldE1ldHJpY3MSJy5k\
+                c3B5X29yY2hlc3RyYXRvci52MS5HZXRNZXRyaWNzUmVxdWVzdBooLmRzcHlfb3JjaGVzdHJhdG9yLnYxLkdldE1ldHJpY3NSZXNw\
+                b25zZWIGcHJvdG8z
                 """),
         DescriptorFile(
             name: "google/rpc/error_details.proto", imports: ["google/protobuf/duration.proto"],

@@ -368,7 +368,8 @@ extension Wire {
     }
 
     /// One thing that happened. Types: task_submitted, task_started, task_retrying, task_completed, task_failed,
-    /// task_cancelled, slurm_job_submitted, slurm_job_started, slurm_job_completed; new ones may come.
+    /// task_cancelled, slurm_job_submitted, slurm_job_started, slurm_job_completed, and agent.* of PublishEvent; new ones may
+    /// come.
     public struct Event: Sendable, Equatable {
         /// Gapless from 1 over the whole server.
         public var sequence: UInt64 = 0
@@ -396,6 +397,40 @@ extension Wire {
             self.state = state
             self.data = data
             self.source = source
+        }
+    }
+
+    public struct PublishEventRequest: Sendable, Equatable {
+        /// "agent." and words of a-z 0-9 _ - with dots between, such as agent.step or agent.tool.call; at most 64 characters.
+        public var type: String = ""
+        /// The job it is about, which must be known here; empty is none.
+        public var jobID: String = ""
+        /// A JSON object in UTF-8, at most 16 KiB; empty is {}. The event's data is the same with "task_id" before it, when it is
+        /// about a job; "task_id" is therefore refused in it.
+        public var data: [UInt8] = []
+        /// The caller's idempotency key, in the form of a job_id. The same id with the same content answers with the event that
+        /// is there, for as long as it is kept; other content is ALREADY_EXISTS. Empty is a new event with every call.
+        public var eventID: String = ""
+
+        public init(type: String = "", jobID: String = "", data: [UInt8] = [], eventID: String = "") {
+            self.type = type
+            self.jobID = jobID
+            self.data = data
+            self.eventID = eventID
+        }
+    }
+
+    public struct PublishEventResponse: Sendable, Equatable {
+        /// The event's place in the log.
+        public var sequence: UInt64 = 0
+        public var time: Wire.Timestamp? = nil
+        /// True when an event with this event_id and the same content was there already.
+        public var alreadyExisted: Bool = false
+
+        public init(sequence: UInt64 = 0, time: Wire.Timestamp? = nil, alreadyExisted: Bool = false) {
+            self.sequence = sequence
+            self.time = time
+            self.alreadyExisted = alreadyExisted
         }
     }
 
@@ -1105,6 +1140,58 @@ extension Wire.Event: WireMessage {
         c.pointee.state = DspyOrchestrator__V1__JobState(rawValue: UInt32(bitPattern: state.rawValue))
         c.pointee.data = arena.binary(data)
         c.pointee.source = arena.binary(source)
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.PublishEventRequest: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(
+            dspy_orchestrator__v1__publish_event_request__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: DspyOrchestrator__V1__PublishEventRequest.self).pointee
+        type = try wireString(c.type, "type")
+        jobID = try wireString(c.job_id, "job_id")
+        data = wireBytes(c.data)
+        eventID = try wireString(c.event_id, "event_id")
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(DspyOrchestrator__V1__PublishEventRequest.self)
+        dspy_orchestrator__v1__publish_event_request__init(c)
+        c.pointee.type = arena.binary(type)
+        c.pointee.job_id = arena.binary(jobID)
+        c.pointee.data = arena.binary(data)
+        c.pointee.event_id = arena.binary(eventID)
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.PublishEventResponse: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(
+            dspy_orchestrator__v1__publish_event_response__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: DspyOrchestrator__V1__PublishEventResponse.self).pointee
+        sequence = c.sequence
+        if let value = c.time {
+            time = try nested("time") { () throws(WireError) in try Wire.Timestamp(wire: UnsafeRawPointer(value)) }
+        }
+        alreadyExisted = c.already_existed != 0
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(DspyOrchestrator__V1__PublishEventResponse.self)
+        dspy_orchestrator__v1__publish_event_response__init(c)
+        c.pointee.sequence = sequence
+        if let time { c.pointee.time = time.wire(in: arena).assumingMemoryBound(to: Google__Protobuf__Timestamp.self) }
+        c.pointee.already_existed = alreadyExisted ? 1 : 0
         return UnsafeMutableRawPointer(c)
     }
 }

@@ -198,8 +198,8 @@ final class GRPCConnection {
         session.cut(stream, EncodedStatus(status))
     }
 
-    /// Ends the calls whose one request is not whole and brought nothing since then. Messages of a stream may take their
-    /// time.
+    /// Ends the calls whose one request is not whole and brought nothing since then, and what is no call and was answered.
+    /// Messages of a stream may take their time.
     func endStalledRequests(since: NIODeadline) {
         guard !isClosed else { return }
         for index in slots.indices
@@ -209,6 +209,8 @@ final class GRPCConnection {
                 Status(.cancelled, "the request stopped before it was whole; send it without such pauses")
                     .because("REQUEST_STALLED"))
         }
+        session.dismissRejected()
+        needsFlush?()
     }
 
     // MARK: Streams that wait

@@ -129,6 +129,8 @@ final class HTTP2Session {
         }
     }
 
+    func dismissRejected() { cng_session_dismiss_rejected(session) }
+
     func reset(_ stream: Stream, code: UInt32) { _ = cng_stream_reset(session, stream, code) }
     func ping(_ opaque: UInt64) {
         withUnsafeBytes(of: opaque) { bytes in

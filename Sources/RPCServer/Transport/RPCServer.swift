@@ -87,7 +87,7 @@ public final class RPCServer: Sendable {
                 // should not have them.
                 .childChannelOption(
                     .recvAllocator,
-                    value: AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 16_384)
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 1_024, maximum: 16_384)
                 )
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {

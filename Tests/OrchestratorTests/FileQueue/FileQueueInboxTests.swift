@@ -12,6 +12,7 @@ import Testing
         let scratch: Scratch
         let directories: QueueDirectories
         let submitted = Mutex<[JobSpec]>([])
+        let stocktakings = Mutex(0)
         let refusals = Mutex<[OrchestratorError]>([])
 
         init() throws {
@@ -20,11 +21,16 @@ import Testing
             try directories.create()
         }
 
-        func inbox(settleTime: Duration = .milliseconds(100)) -> FileQueueInbox {
+        /// - Parameter server: whose; each has a data directory of its own.
+        func inbox(
+            server: String = "one", settleTime: Duration = .milliseconds(100), lease: Duration = .seconds(30),
+            claims: ClaimedFiles = ClaimedFiles()
+        ) -> FileQueueInbox {
             FileQueueInbox(
                 configuration: FileQueueConfiguration(
-                    directory: scratch.path, rescanInterval: .seconds(60), settleTime: settleTime, maxFileBytes: 10_000),
-                claims: ClaimedFiles(directory: directories.claimed),
+                    directory: scratch.path, ownerFile: "\(scratch.path)/owner-of-\(server)",
+                    rescanInterval: .seconds(60), settleTime: settleTime, maxFileBytes: 10_000, lease: lease),
+                claims: claims,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
                 submit: { [self] specs in
                     specs.map { spec in
@@ -33,12 +39,21 @@ import Testing
                         return .success(Job(spec: spec, submittedAt: .now()))
                     }
                 },
-                ended: { _ in })
+                ended: { _ in },
+                takenOver: { [self] in stocktakings.withLock { $0 += 1 } })
         }
 
         /// In place, as most programs write.
         func drop(_ name: String, _ text: String) throws {
             try WholeFile.write(Array(text.utf8), to: "\(directories.pending)/\(name)")
+        }
+
+        var claimed: [String] { get throws { try claimedTasks(in: scratch.path) } }
+
+        /// `claimed/<owner>` of the server's newest name.
+        func claims(of server: String) throws -> String {
+            let owners = ClaimOwners(path: "\(scratch.path)/owner-of-\(server)").read()
+            return try "\(directories.claimed)/\(#require(owners.last))"
         }
 
         var ids: [String] { submitted.withLock { $0.map(\.id) } }
@@ -76,8 +91,7 @@ import Testing
             try await eventually { desk.ids.sorted() == ["before", "place", "renamed"] }
         }
         #expect(try WholeFile.names(in: desk.directories.pending) == [])
-        #expect(
-            try WholeFile.names(in: desk.directories.claimed).sorted() == ["before.json", "place.json", "renamed.json"])
+        #expect(try desk.claimed == ["before.json", "place.json", "renamed.json"])
     }
 
     @Test func `a file seen while it is written is taken when it is whole`() async throws {
@@ -157,22 +171,143 @@ import Testing
             try desk.drop("b.json", task)
             try await eventually { desk.ids == ["b"] }
         }
-        #expect(try WholeFile.names(in: desk.directories.claimed) == ["b.json"])
+        #expect(try desk.claimed == ["b.json"])
         #expect(inbox.counts.refused == 1)
     }
 
-    @Test func `claims of an earlier life are submitted again under the same id`() async throws {
+    @Test func `claims of an earlier life are submitted again under the same id, and no other's`() async throws {
+        let desk = try Desk()
+        try desk.drop("a.json", task)
+        try await working(desk.inbox()) { try await eventually { desk.ids == ["a"] } }
+        let claims = try desk.claims(of: "one")
+        try WholeFile.write(Array(task.utf8), to: "\(claims)/a.json.1")
+        let others = "\(desk.directories.claimed)/runner-7"
+        try WholeFile.makeDirectory(others)
+        try WholeFile.write(Array(#"{"lease_seconds": 60}"#.utf8), to: "\(others)/.lease")
+        try WholeFile.write(Array(task.utf8), to: "\(others)/b.json")
+        try await working(desk.inbox()) { try await eventually { desk.ids == ["a", "a", "a"] } }
+        #expect(try desk.claims(of: "one") == claims)
+        #expect(WholeFile.exists("\(others)/b.json"))
+        #expect(desk.stocktakings.withLock { $0 } == 0)
+    }
+
+    @Test func `claims of a version without owners are submitted again`() async throws {
         let desk = try Desk()
         try WholeFile.write(Array(task.utf8), to: "\(desk.directories.claimed)/a.json")
-        try WholeFile.write(Array(task.utf8), to: "\(desk.directories.claimed)/a.json.1")
+        try await working(desk.inbox()) { try await eventually { desk.ids == ["a"] } }
+        #expect(try desk.claimed == ["a.json"])
+        #expect(!WholeFile.exists("\(desk.directories.claimed)/a.json"))
+    }
+
+    @Test func `what a silent owner had claimed is taken over, and it learns of that when it is back`() async throws {
+        let desk = try Desk()
+        for name in ["a.json", "b.json"] { try desk.drop(name, task) }
+        try await working(desk.inbox(server: "silent", lease: .seconds(2))) {
+            try await eventually { desk.ids.sorted() == ["a", "b"] }
+        }
+        let left = try desk.claims(of: "silent")
+        // Its job had ended, and the claim was gone.
+        unlink("\(left)/b.json")
+        try await working(desk.inbox(server: "other", lease: .seconds(2))) {
+            try await eventually { desk.ids.sorted() == ["a", "a", "b"] }
+            #expect(try desk.claims(of: "other") != left)
+            #expect(WholeFile.exists("\(try desk.claims(of: "other"))/a.json"))
+            #expect(WholeFile.exists("\(left)/.revoked"))
+            try await working(desk.inbox(server: "silent", lease: .seconds(2))) {
+                try await eventually { desk.stocktakings.withLock { $0 } == 1 }
+                try await eventually { !WholeFile.exists(left) }
+                try desk.drop("c.json", task)
+                try await eventually { desk.ids.contains("c") }
+            }
+        }
+        #expect(desk.ids.sorted() == ["a", "a", "b", "c"])
+    }
+
+    @Test func `an owner whose lease is revoked while it works takes stock and goes on under another name`()
+        async throws
+    {
+        let desk = try Desk()
+        try desk.drop("a.json", task)
+        let claims = ClaimedFiles()
+        try await working(desk.inbox(lease: .seconds(2), claims: claims)) {
+            try await eventually { desk.ids == ["a"] }
+            let former = try desk.claims(of: "one")
+            // Another server, which was quicker with one of two.
+            try WholeFile.write(Array(task.utf8), to: "\(former)/kept.json")
+            #expect(rename("\(former)/.lease", "\(former)/.revoked") == 0)
+            #expect(rename("\(former)/a.json", "\(desk.scratch.path)/taken") == 0)
+            try await eventually { desk.stocktakings.withLock { $0 } == 1 }
+            #expect(try desk.claims(of: "one") != former)
+            #expect(claims.isAwaited("kept") && !claims.isAwaited("a"))
+            try await eventually { !WholeFile.exists(former) }
+        }
+    }
+
+    @Test func `the queue's directory may go away and come back`() async throws {
+        let desk = try Desk()
+        try await working(desk.inbox(lease: .seconds(2))) {
+            try desk.drop("a.json", task)
+            try await eventually { desk.ids == ["a"] }
+            for directory in desk.directories.all { try FileManager.default.removeItem(atPath: directory) }
+            try await eventually { WholeFile.exists(desk.directories.pending) }
+            try desk.drop("b.json", task)
+            try await eventually { desk.ids == ["a", "b"] }
+        }
+        #expect(desk.stocktakings.withLock { $0 } == 0)
+    }
+
+    @Test func `a hard link is a task only once it has no other name`() async throws {
+        let desk = try Desk()
+        let outside = "\(desk.scratch.path)/outside"
+        try WholeFile.write(Array(task.utf8), to: outside)
+        #expect(link(outside, "\(desk.directories.pending)/kept.json") == 0)
         try await working(desk.inbox()) {
-            try await eventually { desk.ids == ["a", "a"] }
+            try await eventually { desk.reason("kept.json")?.contains("hard link") == true }
+            let arriving = "\(desk.scratch.path)/arriving"
+            try WholeFile.write(Array(task.utf8), to: arriving)
+            #expect(link(arriving, "\(desk.directories.pending)/arrived.json") == 0)
+            unlink(arriving)
+            try desk.drop("hint.json", task)
+            try await eventually { desk.ids.sorted() == ["arrived", "hint"] }
+        }
+    }
+
+    @Test func `a name that is no text, or too long for a second one beside it, is refused with the reason`()
+        async throws
+    {
+        let desk = try Desk()
+        let path = Array("\(desk.directories.pending)/".utf8) + [0x61, 0xff] + Array(".json".utf8).map { $0 } + [0]
+        let descriptor = path.withUnsafeBytes { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { open($0.baseAddress!, O_WRONLY | O_CREAT, 0o600) }
+        }
+        #expect(descriptor >= 0)
+        close(descriptor)
+        let long = String(repeating: "x", count: 250)
+        try await working(desk.inbox()) {
+            try desk.drop("\(long).json", task)
+            try await eventually { desk.reason("a\u{fffd}.json")?.contains("not UTF-8") == true }
+            try await eventually { desk.ids == [long] }
+        }
+        #expect(try WholeFile.names(in: desk.directories.pending) == [])
+        #expect(QueueDirectories.refusalName(for: "\(long).json") { _ in true } == String(long.prefix(200)) + ".json")
+        #expect(
+            QueueDirectories.claimName(for: "\(long).json") { $0.hasSuffix(".1") } == String(long.prefix(200))
+                + ".json.1")
+    }
+
+    @Test func `a file that nests without end is refused`() async throws {
+        let desk = try Desk()
+        try desk.drop("deep.json", String(repeating: "[", count: 9_000))
+        try desk.drop("deep-payload.json", #"{"payload": "# + String(repeating: #"{"a":"#, count: 1_000) + "}")
+        try await working(desk.inbox()) {
+            try await eventually { desk.reason("deep.json")?.contains("levels") == true }
+            try await eventually { desk.reason("deep-payload.json")?.contains("levels") == true }
         }
     }
 
     @Test func `1,000 files at once become 1,000 jobs, whatever number of servers looks`() async throws {
         let desk = try Desk()
-        let (one, other) = (desk.inbox(), desk.inbox())
+        let (one, other) = (desk.inbox(), desk.inbox(server: "other"))
         try await working(one) {
             try await working(other) {
                 try await eventually { one.counts.scans > 0 && other.counts.scans > 0 }

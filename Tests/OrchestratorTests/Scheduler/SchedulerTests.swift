@@ -22,7 +22,9 @@ private final class Server: Sendable {
         scheduler = Scheduler(
             limits: ConcurrencyLimits(byClass: limits), ledger: ledger, runner: runner, logger: logger)
         files = FileQueue(
-            configuration: FileQueueConfiguration(directory: scratch.path + "/queue", settleTime: .milliseconds(100)),
+            configuration: FileQueueConfiguration(
+                directory: scratch.path + "/queue", ownerFile: scratch.path + "/queue-owner",
+                settleTime: .milliseconds(100)),
             ledger: ledger, logger: logger)
         tasks = [
             Task { [scheduler] in await scheduler.run() },
@@ -287,7 +289,7 @@ private final class Server: Sendable {
             #expect(bad["exit_code"] as? Int == 4)
             #expect(bad["error"] as? String == "exited with code 4")
 
-            try await eventually { try WholeFile.names(in: scratch.path + "/queue/claimed") == [] }
+            try await eventually { try claimedTasks(in: scratch.path + "/queue") == [] }
             let counts = server.files.counts
             #expect(counts.done == 2 && counts.completed == 1 && counts.failed == 1 && counts.pending == 0)
         }
@@ -310,7 +312,7 @@ private final class Server: Sendable {
             try await eventually { server.ledger.cursor("done") == server.ledger.events.lastSequence }
             try drop("a.json", #"{"payload": \#(payload)}"#)
             #expect(try await done("a")["status"] as? String == "completed")
-            try await eventually { try WholeFile.names(in: scratch.path + "/queue/claimed") == [] }
+            try await eventually { try claimedTasks(in: scratch.path + "/queue") == [] }
         }
     }
 
@@ -326,7 +328,7 @@ private final class Server: Sendable {
             Array(#"{"payload": {"command": ["true"]}}"#.utf8), to: "\(scratch.path)/queue/claimed/a.json")
         try await serving { _ in
             #expect(try await done("a")["attempt"] as? Int == 1)
-            try await eventually { try WholeFile.names(in: scratch.path + "/queue/claimed") == [] }
+            try await eventually { try claimedTasks(in: scratch.path + "/queue") == [] }
         }
     }
 
@@ -336,7 +338,7 @@ private final class Server: Sendable {
             for index in 0..<100 { try drop("task-\(index).json", #"{"payload": {"command": ["true"]}}"#) }
             try await eventually { server.files.counts.completed == 100 }
             try await eventually { try WholeFile.names(in: scratch.path + "/queue/done").count == 100 }
-            try await eventually { try WholeFile.names(in: scratch.path + "/queue/claimed") == [] }
+            try await eventually { try claimedTasks(in: scratch.path + "/queue") == [] }
         }
     }
 }

@@ -71,6 +71,21 @@ struct CodingTests {
         #expect(error?.description == "reason: the text contains a NUL character; remove it")
     }
 
+    @Test(arguments: 0...40) func `text of any length and script arrives, and a bad byte is found wherever it stands`(
+        count: Int
+    ) throws {
+        let plain = (0..<count).map { UInt8(1 + $0 * 3 % 0x7F) }
+        #expect(try Wire.GetStatusRequest(decoding: field(1, plain)).jobID.utf8.elementsEqual(plain))
+        for place in 0...count {
+            let accented = Array(plain[..<place] + [0xC3, 0xA9] + plain[place...])
+            #expect(try Wire.GetStatusRequest(decoding: field(1, accented)).jobID.utf8.elementsEqual(accented))
+            for bad: UInt8 in [0, 0x80, 0xFF] {
+                let bytes = Array(plain[..<place] + [bad] + plain[place...])
+                #expect(error(Wire.GetStatusRequest.self, field(1, bytes))?.field == "job_id")
+            }
+        }
+    }
+
     @Test func `bytes may hold anything`() throws {
         #expect(try Wire.LogChunk(decoding: field(3, [0, 0xFF])).data == [0, 0xFF])
     }

@@ -16,10 +16,11 @@ struct EarlyAnswerTests {
         }
     }
 
-    @Test func `a rejected HTTP request is reset with NO_ERROR, body first`() async throws {
+    @Test func `a rejected HTTP request that goes on and on is reset with NO_ERROR, body first`() async throws {
         try await withServer([Methods.echo]) { server in
             let client = try HTTP2Client(port: server.port)
-            let call = client.open("/", ends: false, contentType: "text/html")
+            let body = Array(repeating: UInt8(0), count: 500_000)
+            let call = client.open("/", body: body, ends: false, contentType: "text/html")
             try client.pump("the refusal") { call.isClosed }
             #expect(!call.received.isEmpty)
             #expect(call.resetWith == 0)

@@ -20,6 +20,7 @@ from peer import (
     MAX_CONCURRENT_STREAMS,
     PATIENCE,
     WITH_PRIORITY,
+    Connect,
     Peer,
     get,
     open_call,
@@ -110,6 +111,14 @@ def test_more_streams_than_the_server_allows_are_refused(peer: Peer) -> None:
     # The acknowledgement of its settings has been sent, so the server may count on its limit.
     for index in range(most + 1):
         peer.send(open_call(2 * index + 1))
+    peer.stream_error(2 * most + 1, PROTOCOL_ERROR, REFUSED_STREAM)
+
+
+def test_more_requests_than_the_server_allows_are_refused_while_none_can_be_answered(connect: Connect) -> None:
+    peer = connect(x4=0)
+    most = peer.settings_of_server()[MAX_CONCURRENT_STREAMS]
+    for index in range(most + 1):
+        peer.send(get(2 * index + 1))
     peer.stream_error(2 * most + 1, PROTOCOL_ERROR, REFUSED_STREAM)
 
 

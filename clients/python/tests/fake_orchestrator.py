@@ -187,6 +187,10 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
             if request.end_when_done and not pending:
                 return
 
+    def PublishEvent(self, request: pb.PublishEventRequest, context: Any) -> pb.PublishEventResponse:  # noqa: N802
+        self._note("PublishEvent", request, context)
+        return pb.PublishEventResponse(sequence=len(self.requests["PublishEvent"]))
+
     def _health(self) -> grpc.GenericRpcHandler:
         handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, context: self.serving)
         return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})

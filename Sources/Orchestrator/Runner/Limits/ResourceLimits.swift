@@ -51,7 +51,7 @@ public struct ResourceLimits: Sendable, Equatable {
         throw .invalidArgument(
             "resources.\(field)",
             "resources.\(field) of \(asked): class \(jobClass.word) may have \(most) at most on this server; ask for less, "
-                + "or have its limit raised in the runner's configuration")
+                + "or have its limit raised in the configuration file")
     }
 
     /// For the supervisor.

@@ -59,7 +59,7 @@ public struct Handlers: Sendable, Equatable {
         for (name, value) in try node.members() {
             guard !name.isEmpty, name.utf8.count <= 100, AttemptDirectory.isSafeFileName(name) else {
                 throw .invalidArgument(
-                    "runner-config",
+                    "config",
                     "handlers.\(name): a handler's name has up to 100 letters, digits and the like, no space or \"/\"")
             }
             try add(name, value)
@@ -97,7 +97,7 @@ public struct Handlers: Sendable, Equatable {
                     }
                     guard defaults[jobClass] == nil else {
                         throw .invalidArgument(
-                            "runner-config",
+                            "config",
                             "\(value.path): class \(word) has the default handler \(defaults[jobClass] ?? "") already")
                     }
                     defaults[jobClass] = name
@@ -110,7 +110,7 @@ public struct Handlers: Sendable, Equatable {
         }
         guard !handler.command.isEmpty else {
             throw .invalidArgument(
-                "runner-config", "\(node.path).command: it is missing; give a list such as [python3, -m, my_package]")
+                "config", "\(node.path).command: it is missing; give a list such as [python3, -m, my_package]")
         }
         if isWorker { handler.mode = .worker(rules) }
         byName[name] = handler

@@ -1,4 +1,4 @@
-/// What the runner's configuration file says; Documentation/runner.md describes each setting.
+/// What the configuration file says about running jobs; Documentation/runner.md describes each setting.
 public struct RunnerSettings: Sendable, Equatable {
     public var handlers = Handlers()
     /// Most that an attempt of a class may use. Default: no limits.
@@ -17,26 +17,11 @@ public struct RunnerSettings: Sendable, Equatable {
 
     public init() {}
 
-    /// - Throws: `invalidArgument` that names the file, the setting and its line.
-    public init(file path: String) throws(OrchestratorError) {
-        let text: [UInt8]
-        do {
-            text = try WholeFile.read(WholeFile.resolved(path), limit: 1 << 20)
-        } catch {
-            throw .invalidArgument("runner-config", "--runner-config: \(path) can't be read: \(error)")
-        }
-        do {
-            try self.init(yaml: String(decoding: text, as: UTF8.self))
-        } catch {
-            throw .invalidArgument("runner-config", "--runner-config: \(path): \(error.message)")
-        }
-    }
-
-    init(yaml text: String) throws(OrchestratorError) {
-        let known = ["handlers", "limits", "sandbox", "cgroups", "gpus", "concurrency", "inherit_env", "output_cap"]
-        for (key, node) in try SettingNode(yaml: text).members(known) {
+    /// The section `runner`.
+    mutating func read(_ node: SettingNode) throws(OrchestratorError) {
+        let known = ["limits", "sandbox", "cgroups", "gpus", "concurrency", "inherit_env", "output_cap"]
+        for (key, node) in try node.members(known) {
             switch key {
-            case "handlers": handlers = try Handlers(node)
             case "limits":
                 limits = try node.byClass { node throws(OrchestratorError) in try ResourceLimits(node) }
             case "sandbox":

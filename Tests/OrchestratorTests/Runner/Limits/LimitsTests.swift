@@ -16,7 +16,10 @@ import Testing
         case looking
 
         var parents: @Sendable () -> CgroupParents {
-            self == .cgroups ? CgroupParents.prepare : { CgroupParents.none }
+            switch self {
+            case .cgroups: { CgroupParents.prepare() }
+            case .looking: { CgroupParents.none }
+            }
         }
     }
 

@@ -5,7 +5,7 @@ import Testing
 @Suite struct RunnerSettingsTests {
     private func message(_ yaml: String) -> String? {
         do {
-            _ = try RunnerSettings(yaml: yaml)
+            _ = try SettingsFile(yaml: yaml)
             return nil
         } catch {
             return error.message
@@ -13,7 +13,7 @@ import Testing
     }
 
     @Test func `every setting is read`() throws {
-        let settings = try RunnerSettings(
+        let settings = try SettingsFile(
             yaml: """
                 handlers:
                   summarize:
@@ -29,21 +29,23 @@ import Testing
                     idle_timeout_seconds: 30
                   convert:
                     command: [convert]
-                limits:
-                  cpu_short: {cpus: 1.5, memory: 1GiB, processes: 64, file_size: 2 GB, open_files: 256}
-                  all: {memory: 4GiB}
-                sandbox:
-                  cpu_short: {mode: landlock, readable: [/usr, /lib], writable: [/srv/out], network: true}
-                  cpu_long: landlock
-                  gpu: none
-                cgroups: false
-                gpus: 2
-                concurrency:
-                  cpu_short: {min: 2, max: 32}
-                  cpu_long: 4
-                inherit_env: [PATH, HOME, HF_HOME]
-                output_cap: 1MiB
-                """)
+                runner:
+                  limits:
+                    cpu_short: {cpus: 1.5, memory: 1GiB, processes: 64, file_size: 2 GB, open_files: 256}
+                    all: {memory: 4GiB}
+                  sandbox:
+                    cpu_short: {mode: landlock, readable: [/usr, /lib], writable: [/srv/out], network: true}
+                    cpu_long: landlock
+                    gpu: none
+                  cgroups: false
+                  gpus: 2
+                  concurrency:
+                    cpu_short: {min: 2, max: 32}
+                    cpu_long: 4
+                  inherit_env: [PATH, HOME, HF_HOME]
+                  output_cap: 1MiB
+                """
+        ).runner
         var rules = WorkerRules()
         rules.mostTasks = 200
         rules.mostGrowth = 512 << 20
@@ -76,19 +78,20 @@ import Testing
     }
 
     @Test func `an empty file sets nothing`() throws {
-        #expect(try RunnerSettings(yaml: "") == RunnerSettings())
-        #expect(try RunnerSettings(yaml: "# nothing yet\n") == RunnerSettings())
+        #expect(try SettingsFile(yaml: "") == SettingsFile())
+        #expect(try SettingsFile(yaml: "# nothing yet\nrunner: {}\n") == SettingsFile())
     }
 
     @Test(arguments: [
-        ("limit: {}", "limit (line 1): no such setting; known are handlers, limits,"),
-        ("limits: {cpu_short: {memory: much}}", "limits.cpu_short.memory (line 1): \"much\" is not a number of bytes"),
-        ("limits:\n  slurm: {}", "limits.slurm (line 2): no such setting; known are cpu_short, cpu_long, gpu, all"),
+        ("limit: {}", "limit (line 1): no such setting; known are handlers, runner"),
+        ("runner: {limit: {}}", "runner.limit (line 1): no such setting; known are limits, sandbox,"),
+        ("runner: {limits: {cpu_short: {memory: much}}}", "runner.limits.cpu_short.memory (line 1): \"much\" is not a number of bytes"),
+        ("runner:\n  limits:\n    slurm: {}", "runner.limits.slurm (line 3): no such setting; known are cpu_short, cpu_long, gpu, all"),
         ("handlers: {a: {mode: worker}}", "handlers.a.command: it is missing"),
         ("handlers: {a: {command: python3}}", "handlers.a.command (line 1): \"python3\" is not a list of texts"),
         ("handlers: {../a: {command: [b]}}", "handlers.../a: a handler's name has"),
-        ("sandbox: {all: firejail}", "is not none, landlock, or a mapping with a mode"),
-        ("concurrency: {gpu: {min: 4, max: 2}}", "a max that is not below its min"),
+        ("runner: {sandbox: {all: firejail}}", "is not none, landlock, or a mapping with a mode"),
+        ("runner: {concurrency: {gpu: {min: 4, max: 2}}}", "a max that is not below its min"),
         ("- a", "the file (line 1): a list is not a mapping of keys and values"),
         ("a: [", "it is not valid YAML"),
         (
@@ -101,7 +104,7 @@ import Testing
     }
 
     @Test func `a file that is not there is named`() {
-        let error = #expect(throws: OrchestratorError.self) { try RunnerSettings(file: "/no/such.yaml") }
-        #expect(error?.message.hasPrefix("--runner-config: /no/such.yaml can't be read") == true)
+        let error = #expect(throws: OrchestratorError.self) { try SettingsFile(path: "/no/such.yaml") }
+        #expect(error?.message.hasPrefix("--config: /no/such.yaml can't be read") == true)
     }
 }

@@ -17,7 +17,7 @@ from dspy_orchestrator.handle import JobHandle
 from dspy_orchestrator.health import Health
 from dspy_orchestrator.log_position import LogPosition
 from dspy_orchestrator.logs import LogStream
-from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Resources, RetryPolicy, Slurm
+from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Published, Resources, RetryPolicy, Slurm
 from dspy_orchestrator.requests import JobSpec
 from dspy_orchestrator.security import Security
 from dspy_orchestrator.stream import EventStream
@@ -163,6 +163,23 @@ class Client:
         An ended job stays as it is. ``reason`` is kept with the job, for people; at most 1024 bytes.
         """
         return wire.job(self._unary("CancelJob", pb.CancelJobRequest(job_id=job_id, reason=reason)).job)
+
+    def publish_event(
+        self,
+        type: str,  # noqa: A002
+        data: Mapping[str, Any] | None = None,
+        *,
+        job: str | Job | JobHandle | None = None,
+        event_id: str | None = None,
+    ) -> Published:
+        """Adds an event of your own to the log, in one order with the jobs' events, and says where it stands.
+
+        ``type`` is ``agent.`` and words of a-z 0-9 _ - with dots between, such as ``agent.tool.call``. ``data`` is at
+        most 16 KiB of JSON. ``job`` is what it is about, if anything. Submitting an ``event_id`` again gives the event
+        that is there. Raises ResourceExhausted when this goes faster than the server allows, for all of ``timeout``.
+        """
+        request = requests.publish_event(type, data, job, event_id)
+        return wire.published(self._unary("PublishEvent", request))
 
     def metrics(self) -> Metrics:
         """The server's numbers, as on its ``/metrics``, and quantiles per job class."""

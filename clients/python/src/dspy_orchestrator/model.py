@@ -179,7 +179,8 @@ class Event:
     """Gapless from 1 over the whole server."""
     type: str
     """``task_submitted``, ``task_started``, ``task_retrying``, ``task_completed``, ``task_failed``,
-    ``task_cancelled``, ``slurm_job_submitted``, ``slurm_job_started``, ``slurm_job_completed``; new ones may come."""
+    ``task_cancelled``, ``slurm_job_submitted``, ``slurm_job_started``, ``slurm_job_completed``,
+    and ``agent.…`` of ``publish_event``; new ones may come."""
     job_id: str
     time: datetime
     attempt: int
@@ -188,12 +189,22 @@ class Event:
     """Of the job after the event."""
     data: Mapping[str, Any]
     source: str
-    """Who caused it: ``rpc``, ``http``, ``file_queue``, ``runner``, ``slurm`` or ``server``."""
+    """Who caused it: ``rpc``, ``http``, ``file_queue``, ``runner``, ``slurm``, ``server`` or ``agent``."""
 
     @property
     def is_terminal(self) -> bool:
         """Whether the job has no further lifecycle event after this one."""
         return self.type in TERMINAL_TYPES
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where an event of the caller's own stands in the log."""
+
+    sequence: int
+    time: datetime
+    already_existed: bool = False
+    """An event with the same id and content was there."""
 
 
 @dataclass(frozen=True)

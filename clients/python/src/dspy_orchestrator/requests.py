@@ -129,6 +129,21 @@ def list_jobs(
     )
 
 
+def publish_event(
+    type: str,  # noqa: A002
+    data: Mapping[str, Any] | None,
+    job: Any,
+    event_id: str | None,
+) -> pb.PublishEventRequest:
+    return pb.PublishEventRequest(
+        type=type,
+        job_id="" if job is None else job_id(job),
+        data=wire.encoded(dict(data or {}), "data", "data"),
+        # Made here, so that a retry of ours is the same event.
+        event_id=str(uuid.uuid4()) if event_id is None else event_id,
+    )
+
+
 def _stamp(moment: datetime | None, field: str) -> timestamp_pb2.Timestamp | None:
     if moment is None:
         return None

@@ -21,6 +21,7 @@ from dspy_orchestrator.model import (
     LogChunk,
     Metric,
     Metrics,
+    Published,
     RetryPolicy,
 )
 from dspy_orchestrator.v1 import orchestrator_pb2 as pb
@@ -170,6 +171,10 @@ def event(message: pb.Event) -> Event:
         data=json.loads(message.data) if message.data else {},
         source=message.source,
     )
+
+
+def published(message: pb.PublishEventResponse) -> Published:
+    return Published(message.sequence, _time(message.time), message.already_existed)
 
 
 def metrics(message: pb.GetMetricsResponse) -> Metrics:

@@ -37,6 +37,8 @@ typedef struct DspyOrchestrator__V1__CancelJobRequest DspyOrchestrator__V1__Canc
 typedef struct DspyOrchestrator__V1__CancelJobResponse DspyOrchestrator__V1__CancelJobResponse;
 typedef struct DspyOrchestrator__V1__StreamEventsRequest DspyOrchestrator__V1__StreamEventsRequest;
 typedef struct DspyOrchestrator__V1__Event DspyOrchestrator__V1__Event;
+typedef struct DspyOrchestrator__V1__PublishEventRequest DspyOrchestrator__V1__PublishEventRequest;
+typedef struct DspyOrchestrator__V1__PublishEventResponse DspyOrchestrator__V1__PublishEventResponse;
 typedef struct DspyOrchestrator__V1__StreamLogsRequest DspyOrchestrator__V1__StreamLogsRequest;
 typedef struct DspyOrchestrator__V1__LogChunk DspyOrchestrator__V1__LogChunk;
 typedef struct DspyOrchestrator__V1__GetMetricsRequest DspyOrchestrator__V1__GetMetricsRequest;
@@ -355,6 +357,31 @@ struct  DspyOrchestrator__V1__Event
 #define DSPY_ORCHESTRATOR__V1__EVENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__event__descriptor) \
     , 0, {0,NULL}, {0,NULL}, NULL, 0, DSPY_ORCHESTRATOR__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, {0,NULL}, {0,NULL} }
+
+
+struct  DspyOrchestrator__V1__PublishEventRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData type;
+  ProtobufCBinaryData job_id;
+  ProtobufCBinaryData data;
+  ProtobufCBinaryData event_id;
+};
+#define DSPY_ORCHESTRATOR__V1__PUBLISH_EVENT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__publish_event_request__descriptor) \
+    , {0,NULL}, {0,NULL}, {0,NULL}, {0,NULL} }
+
+
+struct  DspyOrchestrator__V1__PublishEventResponse
+{
+  ProtobufCMessage base;
+  uint64_t sequence;
+  Google__Protobuf__Timestamp *time;
+  protobuf_c_boolean already_existed;
+};
+#define DSPY_ORCHESTRATOR__V1__PUBLISH_EVENT_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__publish_event_response__descriptor) \
+    , 0, NULL, 0 }
 
 
 struct  DspyOrchestrator__V1__StreamLogsRequest
@@ -779,6 +806,44 @@ DspyOrchestrator__V1__Event *
 void   dspy_orchestrator__v1__event__free_unpacked
                      (DspyOrchestrator__V1__Event *message,
                       ProtobufCAllocator *allocator);
+/* DspyOrchestrator__V1__PublishEventRequest methods */
+void   dspy_orchestrator__v1__publish_event_request__init
+                     (DspyOrchestrator__V1__PublishEventRequest         *message);
+size_t dspy_orchestrator__v1__publish_event_request__get_packed_size
+                     (const DspyOrchestrator__V1__PublishEventRequest   *message);
+size_t dspy_orchestrator__v1__publish_event_request__pack
+                     (const DspyOrchestrator__V1__PublishEventRequest   *message,
+                      uint8_t             *out);
+size_t dspy_orchestrator__v1__publish_event_request__pack_to_buffer
+                     (const DspyOrchestrator__V1__PublishEventRequest   *message,
+                      ProtobufCBuffer     *buffer);
+DspyOrchestrator__V1__PublishEventRequest *
+       dspy_orchestrator__v1__publish_event_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dspy_orchestrator__v1__publish_event_request__free_unpacked
+                     (DspyOrchestrator__V1__PublishEventRequest *message,
+                      ProtobufCAllocator *allocator);
+/* DspyOrchestrator__V1__PublishEventResponse methods */
+void   dspy_orchestrator__v1__publish_event_response__init
+                     (DspyOrchestrator__V1__PublishEventResponse         *message);
+size_t dspy_orchestrator__v1__publish_event_response__get_packed_size
+                     (const DspyOrchestrator__V1__PublishEventResponse   *message);
+size_t dspy_orchestrator__v1__publish_event_response__pack
+                     (const DspyOrchestrator__V1__PublishEventResponse   *message,
+                      uint8_t             *out);
+size_t dspy_orchestrator__v1__publish_event_response__pack_to_buffer
+                     (const DspyOrchestrator__V1__PublishEventResponse   *message,
+                      ProtobufCBuffer     *buffer);
+DspyOrchestrator__V1__PublishEventResponse *
+       dspy_orchestrator__v1__publish_event_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dspy_orchestrator__v1__publish_event_response__free_unpacked
+                     (DspyOrchestrator__V1__PublishEventResponse *message,
+                      ProtobufCAllocator *allocator);
 /* DspyOrchestrator__V1__StreamLogsRequest methods */
 void   dspy_orchestrator__v1__stream_logs_request__init
                      (DspyOrchestrator__V1__StreamLogsRequest         *message);
@@ -974,6 +1039,12 @@ typedef void (*DspyOrchestrator__V1__StreamEventsRequest_Closure)
 typedef void (*DspyOrchestrator__V1__Event_Closure)
                  (const DspyOrchestrator__V1__Event *message,
                   void *closure_data);
+typedef void (*DspyOrchestrator__V1__PublishEventRequest_Closure)
+                 (const DspyOrchestrator__V1__PublishEventRequest *message,
+                  void *closure_data);
+typedef void (*DspyOrchestrator__V1__PublishEventResponse_Closure)
+                 (const DspyOrchestrator__V1__PublishEventResponse *message,
+                  void *closure_data);
 typedef void (*DspyOrchestrator__V1__StreamLogsRequest_Closure)
                  (const DspyOrchestrator__V1__StreamLogsRequest *message,
                   void *closure_data);
@@ -1029,6 +1100,10 @@ struct DspyOrchestrator__V1__Orchestrator_Service
                         const DspyOrchestrator__V1__StreamEventsRequest *input,
                         DspyOrchestrator__V1__Event_Closure closure,
                         void *closure_data);
+  void (*publish_event)(DspyOrchestrator__V1__Orchestrator_Service *service,
+                        const DspyOrchestrator__V1__PublishEventRequest *input,
+                        DspyOrchestrator__V1__PublishEventResponse_Closure closure,
+                        void *closure_data);
   void (*stream_logs)(DspyOrchestrator__V1__Orchestrator_Service *service,
                       const DspyOrchestrator__V1__StreamLogsRequest *input,
                       DspyOrchestrator__V1__LogChunk_Closure closure,
@@ -1051,6 +1126,7 @@ void dspy_orchestrator__v1__orchestrator__init (DspyOrchestrator__V1__Orchestrat
       function_prefix__ ## list_jobs,\
       function_prefix__ ## cancel_job,\
       function_prefix__ ## stream_events,\
+      function_prefix__ ## publish_event,\
       function_prefix__ ## stream_logs,\
       function_prefix__ ## get_metrics  }
 void dspy_orchestrator__v1__orchestrator__submit_job(ProtobufCService *service,
@@ -1076,6 +1152,10 @@ void dspy_orchestrator__v1__orchestrator__cancel_job(ProtobufCService *service,
 void dspy_orchestrator__v1__orchestrator__stream_events(ProtobufCService *service,
                                                         const DspyOrchestrator__V1__StreamEventsRequest *input,
                                                         DspyOrchestrator__V1__Event_Closure closure,
+                                                        void *closure_data);
+void dspy_orchestrator__v1__orchestrator__publish_event(ProtobufCService *service,
+                                                        const DspyOrchestrator__V1__PublishEventRequest *input,
+                                                        DspyOrchestrator__V1__PublishEventResponse_Closure closure,
                                                         void *closure_data);
 void dspy_orchestrator__v1__orchestrator__stream_logs(ProtobufCService *service,
                                                       const DspyOrchestrator__V1__StreamLogsRequest *input,
@@ -1112,6 +1192,8 @@ extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__cancel_job_reques
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__cancel_job_response__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__stream_events_request__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__event__descriptor;
+extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__publish_event_request__descriptor;
+extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__publish_event_response__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__stream_logs_request__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__log_chunk__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__get_metrics_request__descriptor;

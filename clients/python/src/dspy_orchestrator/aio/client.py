@@ -19,7 +19,7 @@ from dspy_orchestrator.aio.watcher import AsyncWatcher
 from dspy_orchestrator.errors import CursorTooOld, DeadlineExceeded, JobFailed, OrchestratorError, from_status
 from dspy_orchestrator.health import Health
 from dspy_orchestrator.log_position import LogPosition
-from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Resources, RetryPolicy, Slurm
+from dspy_orchestrator.model import Job, JobClass, JobState, Metrics, Published, Resources, RetryPolicy, Slurm
 from dspy_orchestrator.requests import JobSpec
 from dspy_orchestrator.security import Security
 from dspy_orchestrator.subscription import Subscription
@@ -144,6 +144,18 @@ class AsyncClient:
         """
         answer = await self._unary("CancelJob", pb.CancelJobRequest(job_id=job_id, reason=reason))
         return wire.job(answer.job)
+
+    async def publish_event(
+        self,
+        type: str,  # noqa: A002
+        data: Mapping[str, Any] | None = None,
+        *,
+        job: str | Job | AsyncJobHandle | None = None,
+        event_id: str | None = None,
+    ) -> Published:
+        """Adds an event of your own to the log, and says where it stands. See ``Client.publish_event``."""
+        request = requests.publish_event(type, data, job, event_id)
+        return wire.published(await self._unary("PublishEvent", request))
 
     async def metrics(self) -> Metrics:
         """The server's numbers, as on its ``/metrics``, and quantiles per job class."""

@@ -5,6 +5,7 @@ try:
 except ImportError as error:
     raise ImportError("dspy_orchestrator.dspy needs DSPy 3: pip install 'dspy-orchestrator[dspy]'") from error
 
+from dspy_orchestrator.dspy.callback import OrchestratorCallback
 from dspy_orchestrator.dspy.provider import OrchestratorProvider
 from dspy_orchestrator.dspy.reinforce import OrchestratorReinforceJob
 from dspy_orchestrator.dspy.remote import RemoteModule, remote
@@ -13,6 +14,7 @@ from dspy_orchestrator.dspy.tools import orchestrator_tools
 from dspy_orchestrator.dspy.training import OrchestratorTrainingJob
 
 __all__ = [
+    "OrchestratorCallback",
     "OrchestratorProvider",
     "OrchestratorReinforceJob",
     "OrchestratorStatusMessages",

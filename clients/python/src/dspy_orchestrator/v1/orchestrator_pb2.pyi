@@ -309,6 +309,28 @@ class Event(_message.Message):
     source: str
     def __init__(self, sequence: _Optional[int] = ..., type: _Optional[str] = ..., job_id: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., data: _Optional[bytes] = ..., source: _Optional[str] = ...) -> None: ...
 
+class PublishEventRequest(_message.Message):
+    __slots__ = ("type", "job_id", "data", "event_id")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    job_id: str
+    data: bytes
+    event_id: str
+    def __init__(self, type: _Optional[str] = ..., job_id: _Optional[str] = ..., data: _Optional[bytes] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class PublishEventResponse(_message.Message):
+    __slots__ = ("sequence", "time", "already_existed")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_EXISTED_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    time: _timestamp_pb2.Timestamp
+    already_existed: bool
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., already_existed: bool = ...) -> None: ...
+
 class StreamLogsRequest(_message.Message):
     __slots__ = ("job_id", "stream", "offset", "follow", "attempt")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]

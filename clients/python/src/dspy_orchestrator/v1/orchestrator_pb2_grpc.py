@@ -52,6 +52,11 @@ class OrchestratorStub(object):
                 request_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.StreamEventsRequest.SerializeToString,
                 response_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.Event.FromString,
                 )
+        self.PublishEvent = channel.unary_unary(
+                '/dspy_orchestrator.v1.Orchestrator/PublishEvent',
+                request_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.PublishEventRequest.SerializeToString,
+                response_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.PublishEventResponse.FromString,
+                )
         self.StreamLogs = channel.unary_stream(
                 '/dspy_orchestrator.v1.Orchestrator/StreamLogs',
                 request_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.StreamLogsRequest.SerializeToString,
@@ -121,6 +126,14 @@ class OrchestratorServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishEvent(self, request, context):
+        """Adds an event of the caller's own to the log, in one order with the jobs' events. The answer comes only once the event
+        would survive a power cut. RESOURCE_EXHAUSTED: the caller publishes faster than the server allows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamLogs(self, request, context):
         """Standard output and standard error of one attempt, from an offset, optionally following it while it is written.
         """
@@ -167,6 +180,11 @@ def add_OrchestratorServicer_to_server(servicer, server):
                     servicer.StreamEvents,
                     request_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.StreamEventsRequest.FromString,
                     response_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.Event.SerializeToString,
+            ),
+            'PublishEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishEvent,
+                    request_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.PublishEventRequest.FromString,
+                    response_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.PublishEventResponse.SerializeToString,
             ),
             'StreamLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamLogs,
@@ -295,6 +313,23 @@ class Orchestrator(object):
         return grpc.experimental.unary_stream(request, target, '/dspy_orchestrator.v1.Orchestrator/StreamEvents',
             dspy__orchestrator_dot_v1_dot_orchestrator__pb2.StreamEventsRequest.SerializeToString,
             dspy__orchestrator_dot_v1_dot_orchestrator__pb2.Event.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PublishEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/dspy_orchestrator.v1.Orchestrator/PublishEvent',
+            dspy__orchestrator_dot_v1_dot_orchestrator__pb2.PublishEventRequest.SerializeToString,
+            dspy__orchestrator_dot_v1_dot_orchestrator__pb2.PublishEventResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -11,7 +11,7 @@ struct SettingNode {
         do {
             composed = try Yams.compose(yaml: text)
         } catch {
-            throw .invalidArgument("runner-config", "it is not valid YAML: \(Self.oneLine("\(error)"))")
+            throw .invalidArgument("config", "it is not valid YAML: \(Self.oneLine("\(error)"))")
         }
         path = ""
         // An empty file is one that sets nothing.
@@ -31,7 +31,7 @@ struct SettingNode {
         let line = node.mark.map { " (line \($0.line))" } ?? ""
         let found = node.scalar.map { "\"\($0.string)\"" } ?? (node.mapping == nil ? "a list" : "a mapping")
         return .invalidArgument(
-            "runner-config", "\(path.isEmpty ? "the file" : path)\(line): \(found) is not \(expected)")
+            "config", "\(path.isEmpty ? "the file" : path)\(line): \(found) is not \(expected)")
     }
 
     /// The members of a mapping, in the file's order; `known` nil takes any key.
@@ -44,10 +44,10 @@ struct SettingNode {
             if let known, !known.contains(key) {
                 let line = value.mark.map { " (line \($0.line))" } ?? ""
                 throw .invalidArgument(
-                    "runner-config", "\(path)\(line): no such setting; known are \(known.joined(separator: ", "))")
+                    "config", "\(path)\(line): no such setting; known are \(known.joined(separator: ", "))")
             }
             guard !members.contains(where: { $0.key == key }) else {
-                throw .invalidArgument("runner-config", "\(path): it is set twice")
+                throw .invalidArgument("config", "\(path): it is set twice")
             }
             members.append((key, SettingNode(value, path: path)))
         }

@@ -1,0 +1,117 @@
+import GRDB
+import Synchronization
+
+extension LedgerWriter {
+    /// One slice of the retention, when one is due.
+    mutating func sweepASlice() {
+        guard let due = nextSweep else { return }
+        guard removal.map(\.files.isDone) ?? (due <= .now || !sweepWaiters.isEmpty) else { return }
+        let start = ContinuousClock.now
+        var isOver = false
+        do {
+            if let (step, _) = removal {
+                try drop(step)
+                removal = nil
+            } else if let step = try nextStep() {
+                try take(step)
+            } else {
+                isOver = true
+            }
+            let rest = isOver ? Sweep.interval : (.now - start) * Sweep.restFactor
+            nextSweep = .now + rest
+        } catch {
+            note(failure(for: error))
+            // The files of a removal are gone, and its rows will follow.
+            nextSweep = .now + Sweep.interval
+            isOver = true
+        }
+        if isOver {
+            for waiter in sweepWaiters { waiter.resume() }
+            sweepWaiters = []
+        } else if !sweepWaiters.isEmpty {
+            queue.nudge()
+        }
+    }
+
+    private mutating func nextStep() throws -> Sweep.Step? {
+        let situation = Sweep.Situation(
+            now: now(), oldestSequence: events.oldestSequence, lastSequence: lastSequence, sinkFloor: cursors.floor,
+            kept: kept, isAwaited: { [followUps] in followUps.isAwaited($0) })
+        var sweep = sweep
+        defer { self.sweep = sweep }
+        return try database.writeWithoutTransaction { try sweep.next(situation, in: $0) }
+    }
+
+    private mutating func take(_ step: Sweep.Step) throws {
+        var ids: [String] = []
+        switch step {
+        case .jobs(let victims), .outputs(let victims): ids = victims.filter(\.hasRun).map(\.id)
+        case .events, .pages: break
+        }
+        guard !ids.isEmpty, let removeOutputs else { return try drop(step) }
+        removal = (step, OutputRemoval(of: ids, removeOutputs) { [queue] in queue.nudge() })
+    }
+
+    private mutating func drop(_ step: Sweep.Step) throws {
+        var newKept = kept
+        switch step {
+        case .events(let through):
+            try database.writeWithoutTransaction { database in
+                try database.inTransaction(.immediate) {
+                    try database.execute(
+                        sql: "DELETE FROM events WHERE sequence <= ?", arguments: [Int64(clamping: through)])
+                    return .commit
+                }
+            }
+            events.trimmed(oldest: through + 1)
+        case .outputs(let victims):
+            newKept.dropOutputs(victims)
+            if let last = victims.last { newKept.outputsThrough = last.mark }
+            try database.writeWithoutTransaction { database in
+                try database.inTransaction(.immediate) {
+                    try newKept.write(replacing: kept, in: database)
+                    return .commit
+                }
+            }
+        case .jobs(let all):
+            // One may have got a child since it was chosen.
+            let victims = all.filter { !followUps.isAwaited($0.id) }
+            newKept.dropOutputs(victims)
+            newKept.size.endedJobs -= victims.count
+            try database.writeWithoutTransaction { database in
+                try database.inTransaction(.immediate) {
+                    var job = try RowWriter(database, sql: "DELETE FROM jobs WHERE number = ?")
+                    var payload = try RowWriter(database, sql: "DELETE FROM large_payloads WHERE number = ?")
+                    for victim in victims {
+                        job.bind(victim.mark.number)
+                        try job.run()
+                        payload.bind(victim.mark.number)
+                        try payload.run()
+                    }
+                    try newKept.write(replacing: kept, in: database)
+                    return .commit
+                }
+            }
+            index.drop(victims.map(\.id))
+        case .pages:
+            try database.writeWithoutTransaction { database in
+                try database.inTransaction(.immediate) {
+                    try database.execute(sql: "PRAGMA incremental_vacuum(\(Sweep.pageSlice))")
+                    return .commit
+                }
+            }
+        }
+        kept = newKept
+        observers.history.withLock { $0 = kept.size }
+    }
+}
+
+extension KeptHistory {
+    /// Those that were not gone before.
+    fileprivate mutating func dropOutputs(_ victims: [Sweep.Victim]) {
+        for victim in victims where victim.hasRun && victim.mark > outputsThrough {
+            size.outputs -= 1
+            size.outputBytes -= victim.outputBytes
+        }
+    }
+}
