@@ -55,7 +55,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def finished(server: Server, payload: dict[str, Any], job_class: str = "cpu_short") -> Any:
     with server.client() as client:
-        return client.wait(client.submit(payload, job_class=job_class).job_id, timeout=60)
+        return client.wait(client.submit(payload=payload, job_class=job_class).job_id, timeout=60)
 
 
 def test_one_worker_does_many_jobs(server: Server) -> None:
