@@ -13,6 +13,7 @@ let package = Package(
     name: "dspy-orchestrator",
     products: [
         .executable(name: "dspy-orchestrator", targets: ["dspy-orchestrator"]),
+        .executable(name: "dspy-env-runner", targets: ["dspy-env-runner"]),
         .executable(name: "dspy-job-supervisor", targets: ["dspy-job-supervisor"]),
     ],
     dependencies: [
@@ -89,10 +90,29 @@ let package = Package(
             ],
             resources: [.embedInCode("Resources/status.html")],
             swiftSettings: strict),
+        // What the executables share.
+        .target(
+            name: "Programs",
+            dependencies: [
+                "Orchestrator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "dspy-env-runner",
+            dependencies: [
+                "Programs", "Gateway", "Orchestrator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "dspy-orchestrator",
             dependencies: [
-                "Services", "Gateway", "Orchestrator", "RPCServer", "Protocol", "Credentials",
+                "Programs", "Services", "Gateway", "Orchestrator", "RPCServer", "Protocol", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -121,7 +141,7 @@ let package = Package(
         .testTarget(
             name: "dspy-orchestratorTests",
             dependencies: [
-                "dspy-orchestrator", "Orchestrator", "Credentials",
+                "dspy-orchestrator", "Programs", "Orchestrator", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

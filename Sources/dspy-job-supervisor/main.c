@@ -148,7 +148,8 @@ static void watch(pid_t command, int signals, struct capture *output, struct cap
         if (watched[2].revents != 0) capture_pump(errors, PUMP_BYTES);
         if (watched[3].revents != 0) {
             lifeline = -1;
-            if (!record->timed_out) record->cancelled = true;
+            record->orphaned = !record->timed_out && !record->cancelled;
+            record->cancelled |= record->orphaned;
         }
     }
 }

@@ -103,10 +103,11 @@ bool record_write_exit(const struct record *record) {
     memset(&usage, 0, sizeof usage);
     getrusage(RUSAGE_CHILDREN, &usage);
     size += snprintf(text + size, sizeof text - (size_t)size,
-                     "timed_out=%d\ncancelled=%d\nleftovers=%d\nout_of_memory=%d\nrefused_forks=%d\n"
+                     "timed_out=%d\ncancelled=%d\norphaned=%d\nleftovers=%d\nout_of_memory=%d\nrefused_forks=%d\n"
                      "stdout_bytes=%lld\nstdout_truncated=%d\nstderr_bytes=%lld\nstderr_truncated=%d\n"
                      "started_ns=%lld\nfinished_ns=%lld\nuser_us=%lld\nsystem_us=%lld\nmax_rss_kib=%ld\nend=1\n",
-                     record->timed_out, record->cancelled, record->leftovers, record->out_of_memory, record->refused_forks,
+                     record->timed_out, record->cancelled, record->orphaned, record->leftovers, record->out_of_memory,
+                     record->refused_forks,
                      (long long)record->stdout_bytes,
                      record->stdout_truncated, (long long)record->stderr_bytes, record->stderr_truncated,
                      (long long)record->started_ns, (long long)record->finished_ns,

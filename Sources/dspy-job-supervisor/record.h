@@ -24,6 +24,7 @@ struct record {
     int status;  // As wait(2) gives it; meaningless when a step failed.
     bool timed_out;
     bool cancelled;
+    bool orphaned;  // Cancelled because its lifeline broke.
     bool leftovers;  // Descendants that SIGKILL did not end in time.
     bool out_of_memory;   // The kernel, or the supervisor, killed some of it for want of memory.
     bool refused_forks;   // It reached its limit of processes.

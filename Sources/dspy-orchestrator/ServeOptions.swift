@@ -3,6 +3,7 @@ import Credentials
 import Foundation
 import Logging
 import Orchestrator
+import Programs
 import RPCServer
 import Services
 

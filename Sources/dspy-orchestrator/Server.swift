@@ -3,6 +3,7 @@ import Foundation
 import Gateway
 import Logging
 import Orchestrator
+import Programs
 import Protocol
 import RPCServer
 import ServiceLifecycle
@@ -51,7 +52,8 @@ struct Server {
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
                 lease: configuration.queueLease),
             ledger: ledger, logger: logger,
-            admit: { spec throws(OrchestratorError) in try runner.validate(spec) })
+            admit: { spec throws(OrchestratorError) in try runner.validate(spec) }, loads: { scheduler.loads })
+        scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
 
         let logs = JobLogs(ledger: ledger) { try runner.directory(jobID: $0, attempt: $1) }

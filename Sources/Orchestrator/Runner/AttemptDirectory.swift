@@ -32,6 +32,8 @@ public struct AttemptDirectory: Sendable, Equatable {
     var pid: String { path + "/pid" }
     var lock: String { path + "/lock" }
     var exit: String { path + "/exit" }
+    /// There when the attempt ended because its runner did, and the job was started again.
+    var interrupted: String { path + "/interrupted" }
 
     /// The directories to create, outermost first, below the jobs directory.
     var ancestors: [String] {

@@ -9,6 +9,8 @@ struct ExitRecord: Sendable, Equatable {
     var end: End
     var timedOut = false
     var cancelled = false
+    /// That was because its server was gone.
+    var orphaned = false
     /// Descendants that even SIGKILL did not end.
     var leftovers = false
     /// Some of it was killed for want of memory: its own limit, or the machine's.
@@ -49,6 +51,7 @@ struct ExitRecord: Sendable, Equatable {
         }
         timedOut = number("timed_out") == 1
         cancelled = number("cancelled") == 1
+        orphaned = number("orphaned") == 1
         leftovers = number("leftovers") == 1
         outOfMemory = number("out_of_memory") == 1
         refusedForks = number("refused_forks") == 1

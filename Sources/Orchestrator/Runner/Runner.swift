@@ -23,6 +23,8 @@ public final class Runner: Sendable {
         case cancelled(AttemptOutcome)
         /// Its command never ran: the attempt can be started again.
         case neverStarted
+        /// It ended because this runner's last life did, and left nothing running: the job can be started again.
+        case interrupted
     }
 
     private struct AttemptKey: Hashable {
@@ -197,6 +199,8 @@ public final class Runner: Sendable {
         while true {
             let trace = await collecting.run { AttemptRemains(directory: attempt.directory).trace }
             switch trace {
+            case .recorded(let record) where record.orphaned && configuration.endsWithServer:
+                return interrupted(attempt)
             case .recorded(let record):
                 return await collecting.run { [self] in
                     switch result(record, of: attempt) {
@@ -221,10 +225,25 @@ public final class Runner: Sendable {
                 }
                 return .neverStarted
             case .abandoned:
-                return .ended(Self.lost(job))
+                return configuration.endsWithServer ? interrupted(attempt) : .ended(Self.lost(job))
             }
         }
     }
+
+    /// A job that is there whenever its runner dies may be what kills it.
+    private func interrupted(_ attempt: Attempt) -> Reconciliation {
+        let job = attempt.job
+        try? WholeFile.write([], to: attempt.directory.interrupted)
+        let times = (1...job.attempt).suffix(1000).count { number in
+            (try? directory(jobID: job.id, attempt: number)).map { WholeFile.exists($0.interrupted) } ?? false
+        }
+        guard times > Self.mostInterruptions else { return .interrupted }
+        return .ended(
+            AttemptOutcome(
+                failure: .lost, error: "its runner died \(times) times while it ran; it is not started once more"))
+    }
+
+    private static let mostInterruptions = 3
 
     /// Asks an attempt that `run` or `reconcile` is following to end: SIGTERM, then SIGKILL after the grace. Does nothing
     /// when it has ended already.

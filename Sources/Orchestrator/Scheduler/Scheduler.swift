@@ -13,6 +13,12 @@ public final class Scheduler: Sendable {
         public var inFlight: Int
         /// Waiting for a slot or for the end of a back-off.
         public var waiting: Int
+
+        public init(limit: Int, inFlight: Int, waiting: Int) {
+            self.limit = limit
+            self.inFlight = inFlight
+            self.waiting = waiting
+        }
     }
 
     private struct State {
@@ -27,11 +33,14 @@ public final class Scheduler: Sendable {
         var adaptive: [JobClass: AdaptiveLimit] = [:]
         /// What the classes with an adaptive limit saw since they were last asked.
         var seen: [JobClass: AdaptiveLimit.Observation] = [:]
+        /// Tasks that wait for a place, and are not in the ledger yet.
+        var unclaimed: @Sendable () -> [JobClass: Int] = { [:] }
         var timer: (at: Timestamp, task: Task<Void, Never>)?
     }
 
     private let ledger: Ledger
     private let runner: Runner
+    private let givesBack: Bool
     private let logger: Logger
     /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
@@ -39,12 +48,16 @@ public final class Scheduler: Sendable {
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
+    /// - Parameter givesBack: whether what a drain stops waits to be started again, here or elsewhere; otherwise it has
+    ///   failed.
     public init(
-        limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, logger: Logger,
+        limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, givesBack: Bool = false,
+        logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady
     ) {
         self.ledger = ledger
         self.runner = runner
+        self.givesBack = givesBack
         self.logger = logger
         self.now = now
         state = Mutex(
@@ -143,14 +156,20 @@ public final class Scheduler: Sendable {
 
     // MARK: - Adapting
 
+    /// Asks for tasks that are claimed only when there is a place for them: they are reason enough for another one.
+    public func follow(_ fileQueue: FileQueue) {
+        state.withLock { $0.unclaimed = { [weak fileQueue] in fileQueue?.unclaimed ?? [:] } }
+    }
+
     /// One step of every adaptive limit; false when there are none.
     private func adapt(pressure: MachinePressure) -> Bool {
+        let unclaimed = state.withLock { $0.unclaimed }()
         let isAdaptive = state.withLock { state in
             let loads = state.core.loads
             for (jobClass, var limit) in state.adaptive {
                 var seen = state.seen[jobClass] ?? AdaptiveLimit.Observation()
                 seen.pressure = pressure
-                seen.waiting = loads[jobClass]?.waiting ?? 0
+                seen.waiting = (loads[jobClass]?.waiting ?? 0) + (unclaimed[jobClass] ?? 0)
                 seen.inFlight = max(seen.inFlight, loads[jobClass]?.inFlight ?? 0)
                 state.core.limited(jobClass, to: limit.observed(seen))
                 state.adaptive[jobClass] = limit
@@ -233,7 +252,11 @@ public final class Scheduler: Sendable {
             await report(job, outcome)
         case .cancelled(let outcome):
             ceased(start.slot, machineIsShort: false)
-            await report(job, stopped(outcome))
+            if givesBack, state.withLock({ $0.stopMessage != nil }) {
+                await giveBack(job)
+            } else {
+                await report(job, stopped(outcome))
+            }
         case .notStarted(let reason):
             logger.warning(
                 "an attempt could not be started and will be again: \(reason)", metadata: ["job": "\(job.id)"])
@@ -256,7 +279,7 @@ public final class Scheduler: Sendable {
             switch found {
             case .ended(let outcome): await report(job, outcome)
             case .cancelled(let outcome): await report(job, stopped(outcome))
-            case .neverStarted: await giveBack(job)
+            case .neverStarted, .interrupted: await giveBack(job)
             }
         }
     }

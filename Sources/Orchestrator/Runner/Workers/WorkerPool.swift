@@ -104,7 +104,6 @@ final class WorkerPool: Sendable {
         became: @Sendable (Int32) -> Void, ceased: @Sendable () -> Void
     ) async -> End {
         let kind = Kind(handler: handler.name, jobClass: task.job.jobClass, gpus: gpus)
-        let deadline = ContinuousClock.now.advanced(by: task.timeout)
         let worker: Worker
         switch await ready(kind, handler, rules) {
         case .success(let ready): worker = ready
@@ -117,7 +116,14 @@ final class WorkerPool: Sendable {
                 "the job's payload does not fit one message of handler \(handler.name.asJSON), which takes "
                     + "\(worker.connection.mostBytes) bytes; put large data into a file")
         }
+        // It need not pay with its life for a job that nobody waits for.
+        if isCancelled() {
+            rest(worker, handler, rules)
+            return .cancelled
+        }
         became(worker.process.descriptor)
+        // From here on: a start that takes longer than the job may would otherwise be repeated for every job.
+        let deadline = ContinuousClock.now.advanced(by: task.timeout)
         let answer = await worker.connection.exchange(message, until: deadline, errorFile: errorFile)
         let wasCancelled = isCancelled()
         ceased()

@@ -33,7 +33,7 @@ import Testing
         return try #require(await runner.run(scratch.job(shell: script, id: id, timeout: .seconds(60))).outcome)
     }
 
-    private static let hog = "exec python3 -c 'a = []\nwhile True: a.append(bytearray(1 << 20))'"
+    private static let hog = "exec nice -n 19 python3 -c 'a = []\nwhile True: a.append(bytearray(1 << 20))'"
 
     @Test(arguments: Holder.allCases)
     func `a memory hog is ended as out of memory`(_ holder: Holder) async throws {
@@ -63,7 +63,7 @@ import Testing
     func `a fork bomb is contained and gone`(_ holder: Holder) async throws {
         let outcome = try await run(
             holder, ResourceLimits(processes: 40),
-            "exec bash -c 'bomb() { bomb | bomb & }; bomb; sleep 2; exit 3' \(holder)-\(getpid())")
+            "exec nice -n 19 bash -c 'bomb() { bomb | bomb & }; bomb; sleep 2; exit 3' \(holder)-\(getpid())")
         #expect(outcome.failure == .signal || outcome.failure == .exitCode)
         #expect(outcome.error.contains("it reached its limit of 40 processes"))
         let left = try WholeFile.names(in: "/proc").filter { pid in

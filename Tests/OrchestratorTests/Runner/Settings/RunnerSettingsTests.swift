@@ -85,8 +85,14 @@ import Testing
     @Test(arguments: [
         ("limit: {}", "limit (line 1): no such setting; known are handlers, runner"),
         ("runner: {limit: {}}", "runner.limit (line 1): no such setting; known are limits, sandbox,"),
-        ("runner: {limits: {cpu_short: {memory: much}}}", "runner.limits.cpu_short.memory (line 1): \"much\" is not a number of bytes"),
-        ("runner:\n  limits:\n    slurm: {}", "runner.limits.slurm (line 3): no such setting; known are cpu_short, cpu_long, gpu, all"),
+        (
+            "runner: {limits: {cpu_short: {memory: much}}}",
+            "runner.limits.cpu_short.memory (line 1): \"much\" is not a number of bytes"
+        ),
+        (
+            "runner:\n  limits:\n    slurm: {}",
+            "runner.limits.slurm (line 3): no such setting; known are cpu_short, cpu_long, gpu, all"
+        ),
         ("handlers: {a: {mode: worker}}", "handlers.a.command: it is missing"),
         ("handlers: {a: {command: python3}}", "handlers.a.command (line 1): \"python3\" is not a list of texts"),
         ("handlers: {../a: {command: [b]}}", "handlers.../a: a handler's name has"),

@@ -13,7 +13,7 @@ import Testing
 
     /// Does what the payload's "do" says. Its own pid is in every result, so that a test sees who did it.
     private static let program = """
-        import json, os, signal, struct, sys, time
+        json, os, signal, struct, sys, time = map(__import__, "json os signal struct sys time".split())
         out = os.dup(1)
         os.dup2(2, 1)
         def say(message):
@@ -119,6 +119,13 @@ import Testing
         #expect(outcome?.failure == .timeout)
         #expect(kill(pid_t(first), 0) != 0)
         #expect(try done(await runner.run(job())) != first)
+    }
+
+    @Test func `the time that a worker takes to start is not its job's`() async throws {
+        let slow = "__import__('time').sleep(1)\n" + Self.program
+        let runner = try runner(command: ["python3", "-u", "-c", slow])
+        let first = try done(await runner.run(job(timeout: .milliseconds(900))))
+        #expect(try done(await runner.run(job(timeout: .milliseconds(900)))) == first)
     }
 
     @Test func `a cancel ends the worker in the middle of its job`() async throws {
