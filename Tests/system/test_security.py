@@ -169,9 +169,11 @@ def test_refused_handshakes_are_counted_by_reason_and_logged_once(secure: Secure
     # A probe of the port is none.
     socket.create_connection((host, int(port)), timeout=10).close()
     for reason in handshakes:
-        eventually(
-            lambda reason=reason: counted(secure, "grpc_server_connections_ended_total", reason) == 2, f"2 of {reason}"
-        )
+
+        def ended_twice(reason: str = reason) -> bool:
+            return counted(secure, "grpc_server_connections_ended_total", reason) == 2
+
+        eventually(ended_twice, f"2 of {reason}")
         assert len([line for line in secure.stderr.read_text().splitlines() if reason in line]) == 1
     assert counted(secure, "grpc_server_connections_ended_total", "tls_certificate") == 0
 
@@ -374,7 +376,7 @@ def test_health_and_reflection_can_each_be_closed(tmp_path: Path, made: list[Ser
                     ask: Any = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
                     next(ask(iter([b"\x3a\0"]), metadata=metadata, timeout=10))
             except grpc.RpcError as error:
-                return error.code()  # type: ignore[no-any-return]
+                return error.code()
         return grpc.StatusCode.OK
 
     for service in ("health", "reflection"):

@@ -23,18 +23,22 @@ struct FollowUps {
 
     /// Jobs that wait for a job, by its id.
     private var children: [String: Set<String>] = [:]
+    /// How many open jobs name a job as their parent, whether it has succeeded by now or not.
+    private var dependents: [String: Int] = [:]
     /// By job, how many of its parents have not succeeded.
     private var waits: [String: Int] = [:]
     private var failed: Deque<FailedParent> = []
     private var deadlines = DeadlineQueue()
 
-    /// Whether an open job depends on this one, which must therefore be kept.
-    func isAwaited(_ id: String) -> Bool { children[id] != nil }
+    /// Whether an open job depends on this one, which must therefore be kept: the next start asks how it ended.
+    func isAwaited(_ id: String) -> Bool { dependents[id] != nil }
 
     /// At start, for each open job.
     mutating func opened(_ job: Job, parents: [String: JobState]) {
         if let deadline = job.deadline, !job.isExpired { deadlines.set(job.id, deadline) }
-        for (parent, state) in parents where state != .succeeded {
+        for (parent, state) in parents {
+            dependents[parent, default: 0] += 1
+            if state == .succeeded { continue }
             waits[job.id, default: 0] += 1
             children[parent, default: []].insert(job.id)
             if state.isTerminal { failed.append(FailedParent(child: job.id, parent: parent, state: state)) }
@@ -59,6 +63,10 @@ struct FollowUps {
 
     private mutating func ended(_ job: Job, _ releases: inout [Release]) {
         deadlines.remove(job.id)
+        for parent in job.spec.dependsOn {
+            guard let left = dependents[parent].map({ $0 - 1 }) else { continue }
+            dependents[parent] = left > 0 ? left : nil
+        }
         if waits.removeValue(forKey: job.id) != nil {
             for parent in job.spec.dependsOn {
                 children[parent]?.remove(job.id)
@@ -97,6 +105,8 @@ struct FollowUps {
             }
         }
     }
+
+    mutating func isDue(now: Timestamp) -> Bool { nextTime(now: now).map { $0 <= now } ?? false }
 
     /// nil when nothing will be due unless something happens; a time that has passed, when something is due.
     mutating func nextTime(now: Timestamp) -> Timestamp? { failed.isEmpty ? deadlines.nextTime : now }

@@ -215,7 +215,7 @@ public final class Ledger: Sendable {
     /// Has what is due by the clock looked at now, for a clock that a test sets.
     func nudge() { queue.nudge() }
 
-    /// Has the retention do what there is to do now.
+    /// Has the retention, and what follows from the jobs' states, do what there is to do now.
     func sweep() async {
         await withCheckedContinuation { caller in
             if queue.push(.sweep(caller)) != nil { caller.resume() }

@@ -4,7 +4,7 @@ import Synchronization
 extension LedgerWriter {
     /// One slice of the retention, when one is due.
     mutating func sweepASlice() {
-        guard let due = nextSweep else { return }
+        guard let due = nextSweep else { return answerSweepers(isOver: true) }
         guard removal.map(\.files.isDone) ?? (due <= .now || !sweepWaiters.isEmpty) else { return }
         let start = ContinuousClock.now
         var isOver = false
@@ -17,18 +17,24 @@ extension LedgerWriter {
             } else {
                 isOver = true
             }
-            let rest = isOver ? Sweep.interval : (.now - start) * Sweep.restFactor
+            let rest = isOver ? sweepInterval : (.now - start) * Sweep.restFactor
             nextSweep = .now + rest
         } catch {
             note(failure(for: error))
             // The files of a removal are gone, and its rows will follow.
-            nextSweep = .now + Sweep.interval
+            nextSweep = .now + sweepInterval
             isOver = true
         }
-        if isOver {
+        answerSweepers(isOver: isOver)
+    }
+
+    /// Those who asked for a sweep want what follows from the jobs' states done as well.
+    private mutating func answerSweepers(isOver: Bool) {
+        if sweepWaiters.isEmpty { return }
+        if isOver && !followUps.isDue(now: now()) {
             for waiter in sweepWaiters { waiter.resume() }
             sweepWaiters = []
-        } else if !sweepWaiters.isEmpty {
+        } else if removal == nil {
             queue.nudge()
         }
     }
