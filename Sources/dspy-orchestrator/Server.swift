@@ -3,6 +3,7 @@ import Foundation
 import Gateway
 import Logging
 import Orchestrator
+import Programs
 import Protocol
 import RPCServer
 import ServiceLifecycle
@@ -39,11 +40,14 @@ struct Server {
             for directory in outputDirectories { AttemptOutput.remove(of: jobs, in: directory, logger: logger) }
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
+        let runnerConfiguration = runnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before)
         let runner = try Runner(
-            configuration: RunnerConfiguration(
-                jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles.before),
-            serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
-        let limits = ConcurrencyLimits(byClass: configuration.limits)
+            configuration: runnerConfiguration, serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        var limits = ConcurrencyLimits(byClass: configuration.limits, adaptive: configuration.runner.concurrency)
+        let gpus = runnerConfiguration.gpus.count
+        if gpus > 0, !configuration.isGPULimitGiven, configuration.runner.concurrency[.gpu] == nil {
+            limits.byClass[.gpu] = gpus
+        }
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
@@ -53,12 +57,14 @@ struct Server {
                 slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
                 serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         }
-        let admission = Admission(slurm: slurm)
+        let admission = Admission(slurm: slurm) { spec throws(OrchestratorError) in try runner.validate(spec) }
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
                 lease: configuration.queueLease),
-            ledger: ledger, logger: logger, check: { spec throws(OrchestratorError) in try admission.check(spec) })
+            ledger: ledger, logger: logger,
+            admit: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
+        scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
         let logs = JobLogs(ledger: ledger) { id, attempt in
             // One that left the memory may have been either's; both keep to their own directories.
@@ -160,6 +166,14 @@ struct Server {
                 "--rpc-listen: can't listen on \(configuration.rpc.text): \(error); stop the program that holds it, or "
                     + "choose another address (port 0 picks a free one)")
         }
+    }
+
+    private func runnerConfiguration(jobsDirectory: String, openFiles: UInt64?) -> RunnerConfiguration {
+        var runner = RunnerConfiguration(
+            jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles)
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        runner.apply(configuration.runner, path: path)
+        return runner
     }
 
     private func gatewayConfiguration(_ credentials: ServerCredentials) -> GatewayConfiguration {

@@ -20,7 +20,7 @@ enum JobMachine {
         case submit(JobSpec)
         case start
         case finish(attempt: UInt32, AttemptOutcome)
-        /// The attempt provably never ran: no process was made.
+        /// The attempt does not count: no process was made, or it ended only because its runner did.
         case release(attempt: UInt32)
         case cancel(reason: String, source: String)
         /// A job that this one depends on has ended otherwise than well.
