@@ -34,6 +34,7 @@ let package = Package(
         .target(name: "CProto", dependencies: ["CLibprotobufC"], cSettings: strictC),
         .target(name: "CInteropProto", dependencies: ["CLibprotobufC"], cSettings: strictC),
         .target(name: "CLinux", cSettings: strictC),
+        .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "Protocol", dependencies: ["CProto", "CZlib"], swiftSettings: strict),
         .target(
@@ -67,6 +68,13 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "EventSinks",
+            dependencies: [
+                "Orchestrator", "CLibrdkafka",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
             name: "Services",
             dependencies: [
                 "RPCServer", "Protocol", "Orchestrator", "Credentials",
@@ -90,7 +98,7 @@ let package = Package(
         .executableTarget(
             name: "dspy-orchestrator",
             dependencies: [
-                "Services", "Gateway", "Orchestrator", "RPCServer", "Protocol", "Credentials",
+                "Services", "Gateway", "Orchestrator", "EventSinks", "RPCServer", "Protocol", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -110,6 +118,13 @@ let package = Package(
         .testTarget(
             name: "OrchestratorTests", dependencies: ["Orchestrator", "dspy-job-supervisor"], swiftSettings: strict),
         .testTarget(
+            name: "EventSinksTests",
+            dependencies: [
+                "EventSinks", "Orchestrator", "CLibrdkafka",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "ServicesTests",
             dependencies: [
                 "Services", "RPCServer", "Protocol", "Orchestrator", "Credentials",
@@ -119,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "dspy-orchestratorTests",
             dependencies: [
-                "dspy-orchestrator", "Orchestrator", "Credentials",
+                "dspy-orchestrator", "Orchestrator", "EventSinks", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -25,6 +25,19 @@ struct Setting<Value> {
     }
 }
 
+/// Reads settings from flags and one environment.
+struct SettingReader {
+    let environment: [String: String]
+
+    func callAsFunction<Value>(
+        _ flag: String, _ variable: String, _ given: String?, _ expected: String, _ fallback: Value,
+        _ parse: @escaping (String) -> Value?
+    ) throws -> Value {
+        try Setting(flag: "--\(flag)", variable: variable, parse: parse, expected: expected)
+            .value(given, environment: environment, default: fallback)
+    }
+}
+
 enum Parse {
     static func path(_ text: String) -> String? { text.isEmpty || text.utf8.contains(0) ? nil : text }
 
@@ -54,6 +67,21 @@ enum Parse {
     static func days(_ text: String) -> Duration?? {
         guard let days = Double(text), days >= 0, days <= 36_500 else { return nil }
         return .some(days == 0 ? nil : .milliseconds(Int64(days * 86_400_000)))
+    }
+
+    /// A number of hours, fractions allowed; 0 is no limit.
+    static func hours(_ text: String) -> Duration?? {
+        guard let hours = Double(text), hours >= 0, hours <= 876_000 else { return nil }
+        return .some(hours == 0 ? nil : .milliseconds(Int64(hours * 3_600_000)))
+    }
+
+    /// `HOST:PORT`, with commas between several.
+    static func brokers(_ text: String) -> String?? {
+        let brokers = text.split(separator: ",", omittingEmptySubsequences: false).map { broker in
+            String(broker.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+        }
+        guard brokers.allSatisfy({ address($0) != nil }) else { return nil }
+        return .some(brokers.joined(separator: ","))
     }
 
     /// 0 is no limit.

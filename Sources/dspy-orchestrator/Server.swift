@@ -1,4 +1,5 @@
 import Credentials
+import EventSinks
 import Foundation
 import Gateway
 import Logging
@@ -58,9 +59,9 @@ struct Server {
         let activity = RecentActivity()
         activity.follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
-        let sink = SinkRunner(
-            sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
-            logger: logger)
+        let sinks = try eventSinks().map {
+            SinkRunner(sink: $0, feed: EventFeed(ledger), metrics: metrics.sinks, logger: logger)
+        }
 
         let admission = Admission()
         let service = OrchestratorService(
@@ -90,7 +91,7 @@ struct Server {
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
                 health: {
-                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + credentials.health()
+                    Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + credentials.health()
                 },
                 submit: { spec in
                     try admission.admit(spec)
@@ -112,7 +113,7 @@ struct Server {
         }
 
         var services: [any Service] = [
-            LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
+            LedgerService(ledger: ledger), SinkServices(runners: sinks), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
             SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
             AdmissionService(admission: admission, health: health),
@@ -158,13 +159,24 @@ struct Server {
         return gateway
     }
 
-    private static func health(ledger: Ledger, sink: String, status: SinkStatus) -> [HealthCheck] {
-        let failure = ledger.writeFailure
-        return [
-            HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? ""),
-            HealthCheck(
-                name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? "", isRequired: false),
+    private func eventSinks() throws -> [any EventSink] {
+        var sinks: [any EventSink] = [
+            JSONLSink(directory: configuration.logDirectory, rotation: configuration.sinks.rotation)
         ]
+        if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
+        return sinks
+    }
+
+    private static func health(_ ledger: Ledger) -> [HealthCheck] {
+        let failure = ledger.writeFailure
+        return [HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? "")]
+    }
+
+    private static func health(_ sink: String, _ status: SinkStatus) -> HealthCheck {
+        let refusal = status.refusal.map { "it refused event \($0.sequence) (\($0.reason.rawValue)): \($0.detail)" }
+        return HealthCheck(
+            name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? refusal ?? "",
+            isRequired: false)
     }
 
     /// The group tells each service's start and stop at info.
