@@ -46,16 +46,6 @@ import Testing
         #expect(violations == [.init(field: "payload", description: "payload: not JSON")])
     }
 
-    @Test func `what is no longer kept says what the oldest is, for programs`() throws {
-        let status = Status(OrchestratorError(.outOfRange(oldest: 77), "gone"))
-        let rich = try Wire.Status(decoding: status.details)
-        #expect(status.code == .outOfRange && rich.message == "gone")
-        let detail = try #require(rich.details.first)
-        #expect(detail.typeUrl == "type.googleapis.com/google.rpc.ErrorInfo")
-        let info = try Wire.ErrorInfo(decoding: detail.value)
-        #expect(info.reason == "SEQUENCE_NOT_KEPT" && info.metadata == ["oldest_sequence": "77"])
-    }
-
     @Test func exhaustionSaysWhenToComeBack() throws {
         let status = Status(OrchestratorError(.resourceExhausted(retryAfter: .milliseconds(1_500)), "full"))
         let detail = try #require(try Wire.Status(decoding: status.details).details.first)

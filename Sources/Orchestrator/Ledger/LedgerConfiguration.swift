@@ -28,6 +28,9 @@ extension Ledger {
 
         /// Lets a test fill the disk: SQLite's max_page_count.
         var maxDatabasePages: Int?
+        /// Between two looks at what is no longer to be kept, when nothing was left to do. A test that asks for its sweeps
+        /// itself wants no other ones.
+        var sweepInterval = Sweep.interval
         /// Events put back into memory at start.
         var recoveredEvents = 4_096
 

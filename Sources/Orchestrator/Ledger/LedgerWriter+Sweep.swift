@@ -17,12 +17,12 @@ extension LedgerWriter {
             } else {
                 isOver = true
             }
-            let rest = isOver ? Sweep.interval : (.now - start) * Sweep.restFactor
+            let rest = isOver ? sweepInterval : (.now - start) * Sweep.restFactor
             nextSweep = .now + rest
         } catch {
             note(failure(for: error))
             // The files of a removal are gone, and its rows will follow.
-            nextSweep = .now + Sweep.interval
+            nextSweep = .now + sweepInterval
             isOver = true
         }
         answerSweepers(isOver: isOver)

@@ -32,6 +32,7 @@ struct LedgerWriter {
     var sweep: Sweep
     /// nil when there is nothing to look for.
     var nextSweep: ContinuousClock.Instant?
+    let sweepInterval: Duration
     /// A slice whose attempts' directories are being removed; its rows follow.
     var removal: (step: Sweep.Step, files: OutputRemoval)?
     var sweepWaiters: [CheckedContinuation<Void, Never>] = []
@@ -61,7 +62,8 @@ struct LedgerWriter {
         maxOpenJobs = configuration.maxOpenJobs
         removeOutputs = configuration.removeOutputs
         sweep = Sweep(configuration.retention)
-        nextSweep = sweep.isNeeded ? .now : nil
+        sweepInterval = configuration.sweepInterval
+        nextSweep = sweep.isNeeded ? .now + sweepInterval : nil
         kept = start.kept
         self.logger = logger
         self.now = now

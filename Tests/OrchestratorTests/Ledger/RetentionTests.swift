@@ -17,6 +17,7 @@ import Testing
             configuration.recentJobs = recentJobs
             configuration.removeOutputs = removeOutputs
             configuration.ringEvents = 8
+            configuration.sweepInterval = .seconds(86_400)
         }) { [clock] in clock.now }
     }
 

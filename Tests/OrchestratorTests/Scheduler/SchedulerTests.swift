@@ -148,12 +148,12 @@ private final class Server: Sendable {
         try await serving { server in
             try await server.submit(shell: "\(begin("late")); sleep 300", id: "late") {
                 // Enough for a slow machine to start it.
-                $0.deadline = .seconds(3)
+                $0.deadline = .seconds(10)
                 $0.retry = RetryPolicy(maxAttempts: 5, initialBackoff: .zero)
             }
             let job = try await server.ended("late")
             #expect(job.state == .failed && job.failureReason == .timeout && job.attempt == 1)
-            #expect(job.error == "its deadline of 3 s passed while attempt 1 ran" && hasBegun("late"))
+            #expect(job.error == "its deadline of 10 s passed while attempt 1 ran" && hasBegun("late"))
         }
     }
 

@@ -88,7 +88,7 @@ def test_a_cursor_too_old_names_the_oldest_kept(fake: FakeOrchestrator, client: 
 
 
 def test_the_oldest_kept_is_read_from_the_details(fake: FakeOrchestrator, client: Client) -> None:
-    detail = error_details_pb2.ErrorInfo(reason="SEQUENCE_NOT_KEPT", metadata={"oldest_sequence": "70"})
+    detail = error_details_pb2.ErrorInfo(reason="EVENTS_NO_LONGER_KEPT", metadata={"oldest_sequence": "70"})
     fake.failures["StreamEvents"].append(Failure(grpc.StatusCode.OUT_OF_RANGE, "gone", detail))
     with pytest.raises(CursorTooOld, match=r"go on with events\(after=69\)") as caught:
         next(client.events(after=3))

@@ -119,7 +119,7 @@ class OrchestratorServicer(object):
     def StreamEvents(self, request, context):
         """Lifecycle events in sequence order: history after the cursor first, then live ones, no gap and no repeat. After a
         broken connection call again with after_sequence set to the last sequence seen. OUT_OF_RANGE: the cursor is older
-        than what is kept, or ahead of the log; the message and a google.rpc.ErrorInfo (reason SEQUENCE_NOT_KEPT, metadata
+        than what is kept, or ahead of the log; the message and a google.rpc.ErrorInfo (reason EVENTS_NO_LONGER_KEPT, metadata
         oldest_sequence) name the oldest sequence that is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
