@@ -98,7 +98,9 @@ def read_by_confluent(cluster: Cluster) -> list[Message]:
                 open_partitions.discard(message.partition())
             continue
         key, value, partition, offset = message.key(), message.value(), message.partition(), message.offset()
-        assert value is not None and partition is not None and offset is not None
+        assert value is not None
+        assert partition is not None
+        assert offset is not None
         found.append(Message(key.decode() if isinstance(key, bytes) else None, json.loads(value), partition, offset))
     consumer.close()
     return found

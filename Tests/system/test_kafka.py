@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from eventually import eventually
 from kafka_cluster import Cluster, Message, assert_ordered_by_job, read_by_aiokafka, read_by_confluent, sequences
-from prometheus_client.parser import text_string_to_metric_families
 from server import Server
-
-from dspy_orchestrator import Client
+from sink_checks import caught_up, health, metric, run
 
 # Brokers that come back are tried again soon.
 QUICK = "reconnect.backoff.ms=50\nreconnect.backoff.max.ms=500\n"
@@ -32,69 +30,45 @@ def kafka_server(tmp_path: Path, cluster: Cluster) -> Iterator[Server]:
     made.close()
 
 
-def run(client: Client, count: int, prefix: str) -> int:
-    """Runs jobs to their end and returns the last sequence."""
-    for number in range(count):
-        client.submit(["true"], job_id=f"{prefix}-{number}")
-    return max(client.wait(f"{prefix}-{number}", timeout=60).last_sequence for number in range(count))
-
-
-def metric(server: Server, name: str, sink: str = "kafka") -> float:
-    return sum(
-        float(sample.value)
-        for family in text_string_to_metric_families(server.request("/metrics").text)
-        for sample in family.samples
-        if sample.name == name and sample.labels.get("sink") == sink
-    )
-
-
-def caught_up(server: Server) -> Callable[[], bool]:
-    return lambda: metric(server, "orchestrator_sink_lag_events") == 0
-
-
-def health(server: Server) -> dict[str, str]:
-    check = server.request("/health").json["checks"]["sink_kafka"]
-    assert isinstance(check, dict)
-    return check
-
-
 @pytest.mark.parametrize("read", [read_by_confluent, read_by_aiokafka])
 def test_every_event_comes_keyed_by_its_job_and_as_in_the_event_file(
     kafka_server: Server, cluster: Cluster, read: Callable[[Cluster], list[Message]]
 ) -> None:
     with kafka_server.client() as client:
         last = run(client, 20, "job")
-    eventually(lambda: caught_up(kafka_server)() and len(kafka_server.logged_events()) >= last, "every event taken")
+    eventually(
+        lambda: caught_up(kafka_server, "kafka")() and len(kafka_server.logged_events()) >= last, "every event taken"
+    )
     messages = read(cluster)
     assert len(messages) == last
     assert_ordered_by_job(messages)
     assert sorted((message.value for message in messages), key=lambda value: value["sequence"]) == (
         kafka_server.logged_events()
     )
-    assert metric(kafka_server, "orchestrator_sink_delivered_events_total") == last
-    assert time.time() - metric(kafka_server, "orchestrator_sink_last_success_timestamp_seconds") < 60
-    assert health(kafka_server) == {"status": "healthy"}
+    assert metric(kafka_server, "orchestrator_sink_delivered_events_total", "kafka") == last
+    assert time.time() - metric(kafka_server, "orchestrator_sink_last_success_timestamp_seconds", "kafka") < 60
+    assert health(kafka_server, "kafka") == {"status": "healthy"}
 
 
 def test_brokers_that_go_down_hold_nobody_up_and_lose_nothing(kafka_server: Server, cluster: Cluster) -> None:
     with kafka_server.client() as client:
         run(client, 5, "before")
-        eventually(caught_up(kafka_server), "every event taken")
+        eventually(caught_up(kafka_server, "kafka"), "every event taken")
         cluster.take_down(2)
         run(client, 5, "two-left")
         cluster.take_down(1, 3)
         last = run(client, 5, "none-left")
         # The jobs are done and the event file has them, while Kafka is still behind and says so.
         eventually(lambda: len(kafka_server.logged_events()) >= last, "the event file has them")
-        assert metric(kafka_server, "orchestrator_sink_lag_events") > 0
-        eventually(lambda: health(kafka_server)["status"] == "degraded", "health says that Kafka is away")
-        assert "kafka: " in health(kafka_server)["detail"]
-        assert metric(kafka_server, "orchestrator_sink_errors_total") > 0
+        assert metric(kafka_server, "orchestrator_sink_lag_events", "kafka") > 0
+        eventually(lambda: health(kafka_server, "kafka")["status"] == "degraded", "health says that Kafka is away")
+        assert "kafka: " in health(kafka_server, "kafka")["detail"]
+        assert metric(kafka_server, "orchestrator_sink_errors_total", "kafka") > 0
         assert kafka_server.request("/readyz").status == 200
         cluster.bring_up(1, 2, 3)
         last = run(client, 5, "after")
-    eventually(caught_up(kafka_server), "every event taken")
-    eventually(lambda: health(kafka_server) == {"status": "healthy"}, "health says that Kafka is back")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken")
+    eventually(lambda: health(kafka_server, "kafka") == {"status": "healthy"}, "health says that Kafka is back")
     messages = read_by_aiokafka(cluster)
     assert sequences(messages) == set(range(1, last + 1))
     assert_ordered_by_job(messages)
@@ -108,7 +82,7 @@ def test_brokers_that_take_turns_at_being_down_lose_nothing(kafka_server: Server
             cluster.take_down(broker)
             last = run(client, 4, f"turn-{turn}")
             cluster.bring_up(broker)
-    eventually(caught_up(kafka_server), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken")
     messages = read_by_confluent(cluster)
     assert sequences(messages) == set(range(1, last + 1))
     assert_ordered_by_job(messages)
@@ -135,7 +109,7 @@ def test_a_stop_does_not_wait_for_brokers_that_are_away(kafka_server: Server, cl
     assert kafka_server.stop() == 0
     cluster.bring_up(1, 2, 3)
     kafka_server.start()
-    eventually(caught_up(kafka_server), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken")
     assert sequences(read_by_aiokafka(cluster)) == set(range(1, last + 1))
 
 
@@ -146,7 +120,7 @@ def test_a_crash_loses_nothing(kafka_server: Server, cluster: Cluster) -> None:
     kafka_server.start()
     with kafka_server.client() as client:
         last = run(client, 3, "after")
-    eventually(caught_up(kafka_server), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken")
     messages = read_by_confluent(cluster)
     assert sequences(messages) == set(range(1, last + 1))
     assert_ordered_by_job(messages)
@@ -158,7 +132,7 @@ def test_no_broker_at_the_start_is_no_reason_not_to_start(tmp_path: Path) -> Non
     try:
         with server.client() as client:
             run(client, 3, "job")
-        eventually(lambda: health(server)["status"] == "degraded", "health says that Kafka is away")
+        eventually(lambda: health(server, "kafka")["status"] == "degraded", "health says that Kafka is away")
         assert server.stop() == 0
     finally:
         server.close()
