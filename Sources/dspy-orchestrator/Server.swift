@@ -164,6 +164,7 @@ struct Server {
             JSONLSink(directory: configuration.logDirectory, rotation: configuration.sinks.rotation)
         ]
         if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
+        if let redDB = configuration.sinks.redDB { sinks.append(RedDBSink(redDB, logger: logger)) }
         return sinks
     }
 

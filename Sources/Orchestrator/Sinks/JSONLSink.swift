@@ -49,24 +49,12 @@ public final class JSONLSink: EventSink {
     public func lastDelivered(_ lookup: (UInt64) async throws -> Event?) async throws -> UInt64? {
         let line = try await onQueue { try self.file.withLock { try $0.lastLine() } }
         guard let line, let mark = EventMark(line), let event = try await lookup(mark.sequence) else { return nil }
-        return event.type.rawValue == mark.type && event.time.rfc3339 == mark.timestamp ? mark.sequence : nil
+        return mark.isOf(event) ? mark.sequence : nil
     }
 
     private func onQueue<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
             queue.async { continuation.resume(with: Result { try body() }) }
         }
-    }
-}
-
-/// What tells one event from another ledger's with the same sequence.
-struct EventMark: Decodable {
-    var sequence: UInt64
-    var type: String
-    var timestamp: String
-
-    init?(_ line: [UInt8]) {
-        guard let mark = try? JSONDecoder().decode(EventMark.self, from: Data(line)) else { return nil }
-        self = mark
     }
 }

@@ -59,7 +59,7 @@ struct RotatingFile: ~Copyable {
             file = nil
         }
         file = try JSONLFile.open(path: path)
-        begun = try file?.firstLine().flatMap { EventMark($0) }.flatMap { Timestamp(rfc3339: $0.timestamp) }
+        begun = try file?.firstLine().flatMap { EventMark($0) }?.time
     }
 
     private mutating func rotate() throws(OrchestratorError) {
