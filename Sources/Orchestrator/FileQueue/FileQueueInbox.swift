@@ -58,6 +58,8 @@ final class FileQueueInbox: Sendable {
         var nextLook: Timestamp?
         /// There was more than one batch.
         var isFull = false
+        /// The claims are certainly this server's at the look's end.
+        var isSure = false
     }
 
     /// Files per submission: enough to share one commit, few enough to keep the first from waiting for the last.
@@ -111,13 +113,21 @@ final class FileQueueInbox: Sendable {
         defer { signs.cancel() }
         var changes = hints.hints.makeAsyncIterator()
         while !Task.isCancelled {
-            await takeUp()
-            let found = await work.run { [self] in desk.withLock { scan(&$0) } }
-            await submitUntilAccepted(found.claims)
-            if found.isFull { continue }
+            // One turn on `work` between a file's arrival and its submission: each costs two changes of thread.
+            var found = await work.run { [self] () -> Scan? in
+                renewWatch(hints)
+                return desk.withLock { $0.lease == nil ? nil : scan(&$0) }
+            }
+            if found == nil {
+                await takeUp()
+                found = await work.run { [self] in desk.withLock { scan(&$0) } }
+            }
+            let look = found ?? Scan()
+            await submitUntilAccepted(look.claims, isSure: look.isSure)
+            if look.isFull { continue }
             let timer = Task { [configuration, now] in
                 var pause = min(configuration.rescanInterval, configuration.lease / 3)
-                if let next = found.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
+                if let next = look.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
                 try await Task.sleep(for: pause)
                 hints.hint()
             }
@@ -125,20 +135,22 @@ final class FileQueueInbox: Sendable {
             let isOver = await changes.next(isolation: nil) == nil
             timer.cancel()
             if isOver { break }
-            await work.run { [directories, logger] in
-                do {
-                    try directories.create()
-                    try hints.renew()
-                } catch {
-                    logger.error("the file queue can't be watched; looking every few seconds: \(error)")
-                }
-            }
         }
         await work.run { [self] in
             desk.withLock { desk in
                 desk.lease?.end()
                 desk.lease = nil
             }
+        }
+    }
+
+    /// The directories may have been removed or replaced.
+    private func renewWatch(_ hints: DirectoryHints) {
+        do {
+            try directories.create()
+            try hints.renew()
+        } catch {
+            logger.error("the file queue can't be watched; looking every few seconds: \(error)")
         }
     }
 
@@ -341,6 +353,7 @@ final class FileQueueInbox: Sendable {
             if scan.claims.count >= Self.batch { break }
         }
         scan.isFull = !desk.backlog.isEmpty
+        scan.isSure = lease.isSure(now: now())
         let left = desk.backlog.count + waiting
         state.withLock { state in
             state.pending = left
@@ -477,14 +490,19 @@ final class FileQueueInbox: Sendable {
     // MARK: - Submission
 
     /// Submits until each has a verdict that lasts. While the ledger can't take more, no further file is claimed.
-    private func submitUntilAccepted(_ claims: [Claim]) async {
+    ///
+    /// - Parameter isSure: they were looked at just now.
+    private func submitUntilAccepted(_ claims: [Claim], isSure: Bool = false) async {
+        var isSure = isSure
         var left = claims[...]
         // Before the submission: the job may end before its verdict is read here.
         for claim in claims { self.claims.add(claim.path, jobID: claim.spec.id) }
         var backoff = Duration.milliseconds(100)
         while !left.isEmpty, !Task.isCancelled {
             // Another server may have taken them over meanwhile: this one then takes stock first.
-            guard await work.run({ [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } }) else { return }
+            if !isSure { isSure = await work.run { [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } } }
+            guard isSure else { return }
+            isSure = false
             let batch = left.prefix(Self.batch)
             let verdicts = await submit(batch.map(\.spec))
             var again: [Claim] = []
