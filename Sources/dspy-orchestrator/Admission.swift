@@ -6,6 +6,10 @@ import Synchronization
 /// Whether a job may come in: only while the server is not on its way out, and only with a payload that can be run.
 final class Admission: Sendable {
     private let draining = Atomic<Bool>(false)
+    private let slurm: SlurmBridge?
+
+    /// Without a bridge what is for Slurm is refused.
+    init(slurm: SlurmBridge?) { self.slurm = slurm }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
@@ -18,7 +22,12 @@ final class Admission: Sendable {
             )
             .because(.serverStopping)
         }
-        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) }
+        try check(spec)
+    }
+
+    /// Only the payload.
+    func check(_ spec: JobSpec) throws(OrchestratorError) {
+        if let slurm, spec.jobClass == .gpuSlurm { try slurm.validate(spec) } else { try PayloadCommand.validate(spec) }
     }
 }
 

@@ -18,6 +18,17 @@ struct SchedulerService: Service {
     }
 }
 
+struct SlurmService: Service {
+    let bridge: SlurmBridge
+
+    func run() async throws {
+        let work = Task { await bridge.run() }
+        try? await gracefulShutdown()
+        await bridge.drain()
+        work.cancel()
+    }
+}
+
 struct FileQueueService: Service {
     let queue: FileQueue
 

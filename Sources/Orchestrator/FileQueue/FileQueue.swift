@@ -7,7 +7,11 @@ public final class FileQueue: Sendable {
     private let inbox: FileQueueInbox
     private let doneWriter: DoneWriter
 
-    public init(configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger) {
+    /// - Parameter check: whether a task's payload can be run here; throws the reason that is written beside the file.
+    public init(
+        configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger,
+        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate
+    ) {
         let directories = QueueDirectories(configuration.directory)
         directory = configuration.directory
         let claims = ClaimedFiles()
@@ -16,7 +20,7 @@ public final class FileQueue: Sendable {
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
-            configuration: configuration, claims: claims, logger: logger,
+            configuration: configuration, claims: claims, logger: logger, check: check,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
             ended: { job in await doneWriter.write(job) },
             takenOver: { await Self.letGo(ledger, claims, logger) })

@@ -68,6 +68,7 @@ final class FileQueueInbox: Sendable {
     private let configuration: FileQueueConfiguration
     private let directories: QueueDirectories
     private let claims: ClaimedFiles
+    private let check: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let submit: @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>]
     private let ended: @Sendable (Job) async -> Void
     private let takenOver: @Sendable () async -> Void
@@ -78,6 +79,7 @@ final class FileQueueInbox: Sendable {
     private let state = Mutex(Counts())
 
     /// - Parameters:
+    ///   - check: whether a payload can be run here.
     ///   - submit: gives each job's verdict, in their order.
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     ///   - takenOver: all that is still this server's is in `claims`; what else the ledger has open of the queue is
@@ -86,12 +88,14 @@ final class FileQueueInbox: Sendable {
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
+        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void,
         takenOver: @escaping @Sendable () async -> Void
     ) {
         self.configuration = configuration
         self.claims = claims
+        self.check = check
         self.submit = submit
         self.ended = ended
         self.takenOver = takenOver
@@ -402,7 +406,7 @@ final class FileQueueInbox: Sendable {
             }
             let spec = try QueueTask.parse(
                 try WholeFile.read(path, limit: configuration.maxFileBytes), stem: stem)
-            try PayloadCommand.validate(spec)
+            try check(spec)
             return .task(spec)
         } catch let error as JSONError {
             return .unfinished("it is not valid JSON: \(error)")

@@ -12,6 +12,8 @@ public struct AttemptDirectory: Sendable, Equatable {
         path = "\(jobsDirectory)/\(Self.shard(of: jobID))/\(jobID)/\(attempt)"
     }
 
+    public var exists: Bool { WholeFile.exists(path) }
+
     public var payload: String { path + "/payload.json" }
     public var standardInput: String { path + "/stdin" }
     /// What is kept of standard output, from its beginning.

@@ -52,14 +52,20 @@ struct AttemptEnd: Sendable {
         record.leftovers ? "; processes of it survived SIGKILL and may still run" : ""
     }
 
-    /// ": " and the last line of standard error that has anything in it, at most 300 characters.
+    /// ": " and the last line of standard error that has anything in it.
     private var lastWords: String {
-        for line in errorTail.split(separator: UInt8(ascii: "\n")).reversed() {
+        let words = Self.lastWords(of: errorTail)
+        return words.isEmpty ? "" : ": " + words
+    }
+
+    /// The last line that has anything in it, at most 300 characters.
+    static func lastWords(of text: [UInt8]) -> String {
+        for line in text.split(separator: UInt8(ascii: "\n")).reversed() {
             let text = String(decoding: line, as: UTF8.self)
-            let printable = String(String.UnicodeScalarView(text.unicodeScalars.map { Self.isControl($0) ? " " : $0 }))
+            let printable = String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
             let trimmed = printable.drop(while: \.isWhitespace)
             if let last = trimmed.lastIndex(where: { !$0.isWhitespace }) {
-                return ": \(trimmed[...last].prefix(300))"
+                return String(trimmed[...last].prefix(300))
             }
         }
         return ""

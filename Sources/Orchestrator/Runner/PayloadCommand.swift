@@ -24,6 +24,12 @@ public enum PayloadCommand {
         } catch {
             throw .invalidArgument("payload", "payload is not valid JSON: \(error)")
         }
+        return try command(in: payload)
+    }
+
+    /// Whatever runs it: this machine's runner, or a batch job.
+
+    static func command(in payload: JSONNode) throws(OrchestratorError) -> JobCommand {
         guard case .object = payload.value else {
             throw .invalidArgument(
                 "payload", "payload must be a JSON object such as {\"command\": [\"true\"]}, not \(payload.value.kind)")
