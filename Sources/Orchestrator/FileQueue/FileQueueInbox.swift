@@ -67,6 +67,8 @@ final class FileQueueInbox: Sendable {
         var nextLook: Timestamp?
         /// There was more than one batch.
         var isFull = false
+        /// The claims are certainly this server's at the look's end.
+        var isSure = false
     }
 
     /// Files per submission: enough to share one commit, few enough to keep the first from waiting for the last.
@@ -135,19 +137,25 @@ final class FileQueueInbox: Sendable {
         defer { signs.cancel() }
         var changes = hints.hints.makeAsyncIterator()
         while !Task.isCancelled {
-            await takeUp()
+            // One turn on `work` between a file's arrival and its submission: each costs two changes of thread.
             let isNews = hints.takeNews()
-            let found = await work.run { [self] in
-                desk.withLock { desk in
+            var found = await work.run { [self] () -> Scan? in
+                renewWatch(hints)
+                return desk.withLock { desk in
                     if isNews { desk.isListingOld = true }
-                    return scan(&desk)
+                    return desk.lease == nil ? nil : scan(&desk)
                 }
             }
-            await submitUntilAccepted(found.claims)
-            if found.isFull { continue }
+            if found == nil {
+                await takeUp()
+                found = await work.run { [self] in desk.withLock { scan(&$0) } }
+            }
+            let look = found ?? Scan()
+            await submitUntilAccepted(look.claims, isSure: look.isSure)
+            if look.isFull { continue }
             let timer = Task { [configuration, now] in
                 var pause = min(configuration.rescanInterval, configuration.lease / 3)
-                if let next = found.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
+                if let next = look.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
                 try await Task.sleep(for: pause)
                 hints.hint()
             }
@@ -155,14 +163,6 @@ final class FileQueueInbox: Sendable {
             let isOver = await changes.next(isolation: nil) == nil
             timer.cancel()
             if isOver { break }
-            await work.run { [directories, logger] in
-                do {
-                    try directories.create()
-                    try hints.renew()
-                } catch {
-                    logger.error("the file queue can't be watched; looking every few seconds: \(error)")
-                }
-            }
         }
         await work.run { [self] in
             desk.withLock { desk in
@@ -175,6 +175,16 @@ final class FileQueueInbox: Sendable {
 
     /// From now on nothing is claimed. What is stays so until `run` ends.
     func stopClaiming() async { await work.run { [self] in desk.withLock { $0.isStopped = true } } }
+
+    /// The directories may have been removed or replaced.
+    private func renewWatch(_ hints: DirectoryHints) {
+        do {
+            try directories.create()
+            try hints.renew()
+        } catch {
+            logger.error("the file queue can't be watched; looking every few seconds: \(error)")
+        }
+    }
 
     /// Keeps the lease, however long a submission waits.
     private func showSigns(_ hints: DirectoryHints) async {
@@ -391,6 +401,7 @@ final class FileQueueInbox: Sendable {
             }
         }
         scan.isFull = scan.claims.count >= Self.batch
+        scan.isSure = lease.isSure(now: now())
         let unclaimed = desk.left.counts.filter { configuration.classes.contains($0.key) }
         let pending = desk.backlog.count + waiting + unclaimed.values.reduce(0, +)
         state.withLock { state in
@@ -551,14 +562,19 @@ final class FileQueueInbox: Sendable {
     // MARK: - Submission
 
     /// Submits until each has a verdict that lasts. While the ledger can't take more, no further file is claimed.
-    private func submitUntilAccepted(_ claims: [Claim]) async {
+    ///
+    /// - Parameter isSure: they were looked at just now.
+    private func submitUntilAccepted(_ claims: [Claim], isSure: Bool = false) async {
+        var isSure = isSure
         var left = claims[...]
         // Before the submission: the job may end before its verdict is read here.
         for claim in claims { self.claims.add(claim.path, jobID: claim.spec.id, jobClass: claim.spec.jobClass) }
         var backoff = Duration.milliseconds(100)
         while !left.isEmpty, !Task.isCancelled {
             // Another server may have taken them over meanwhile: this one then takes stock first.
-            guard await work.run({ [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } }) else { return }
+            if !isSure { isSure = await work.run { [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } } }
+            guard isSure else { return }
+            isSure = false
             let batch = left.prefix(Self.batch)
             let verdicts = await submit(batch.map(\.spec))
             var again: [Claim] = []
