@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from chart import CHART, GOLDEN, ROOT, SETS, golden, merged, objects, one, render, values
+from programs import RUNNER, variables
 from server import EXECUTABLE
 
 CUSTOM = {"Certificate", "PrometheusRule", "ServiceMonitor"}
@@ -20,13 +21,6 @@ CUSTOM = {"Certificate", "PrometheusRule", "ServiceMonitor"}
 
 VERSIONS = ("1.27.0", "1.37.0")
 """The oldest that Chart.yaml allows, and a new one."""
-
-
-def environment_of(program: str) -> set[str]:
-    """The variables that ``--help`` shows."""
-    arguments = [program, "--help"] if program.endswith("runner") else [program, "serve", "--help"]
-    text = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=True).stdout
-    return set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text))
 
 
 def container(workload: dict[str, Any], name: str) -> dict[str, Any]:
@@ -64,7 +58,7 @@ def test_kubernetes_knows_every_field(name: str, version: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_server_knows_every_variable(name: str) -> None:
-    known = environment_of(EXECUTABLE)
+    known = variables(EXECUTABLE)
     given = set(one(values(name), "ConfigMap")["data"])
     if "ORCHESTRATOR_SLURM" not in known:  # a build without the bridge
         given = {each for each in given if not each.startswith("ORCHESTRATOR_SLURM")}
@@ -72,11 +66,10 @@ def test_the_server_knows_every_variable(name: str) -> None:
 
 
 def test_the_runner_knows_every_variable() -> None:
-    program = str(Path(EXECUTABLE).with_name("dspy-env-runner"))
-    if not Path(program).exists():
+    if not RUNNER.exists():
         pytest.skip("this build has no dspy-env-runner")
     given = set(one(values("production"), "ConfigMap", "dspy-orchestrator-env-runner")["data"])
-    assert given <= environment_of(program)
+    assert given <= variables(str(RUNNER))
 
 
 def test_the_server_takes_the_minimal_sets_variables(tmp_path: Path) -> None:
