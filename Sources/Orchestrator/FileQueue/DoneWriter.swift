@@ -43,6 +43,8 @@ final class DoneWriter: Sendable {
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
                     guard let job = try await job(event.jobID), !job.isTakenOver else { continue }
+                    // The bound on the ledger's size may have taken this one, and its id be another's by now.
+                    guard job.lastSequence == event.sequence else { continue }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
                 }
                 guard await writeUntilDurable(ended) else { return }

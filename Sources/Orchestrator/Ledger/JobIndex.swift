@@ -141,7 +141,7 @@ final class JobIndex: Sendable {
     }
 
     /// Bytes, roughly: the image holds the payload and the result once more.
-    private static func weight(_ job: Job) -> Int { 1_024 + 2 * (job.spec.payload.count + job.result.count) }
+    static func weight(_ job: Job) -> Int { 1_024 + 2 * (job.spec.payload.count + job.result.count) }
 
     func apply(_ changes: [(row: JobRow, oldState: JobState?)]) {
         // Short holds: status calls are answered between them.

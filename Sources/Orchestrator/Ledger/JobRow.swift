@@ -93,9 +93,11 @@ struct JobRow: Sendable {
     }
 
     static func text(labels: [String: String]) -> String {
-        var text = JSONText()
-        for (key, value) in labels { text.add(key, value) }
-        return String(decoding: text.closed(), as: UTF8.self)
+        var json = JSONWriter()
+        json.object { json in
+            for (key, value) in labels { json.member(key, value) }
+        }
+        return String(decoding: json.bytes, as: UTF8.self)
     }
 
     // MARK: Reading

@@ -254,10 +254,12 @@ public final class Ledger: Sendable {
     /// A job, from memory or the database.
     ///
     /// - Throws: `notFound` naming the id; `unavailable` when the database can't be read.
-    public func job(_ id: String) async throws -> Job {
-        if let row = index.row(id) { return row.job }
+    public func job(_ id: String) async throws -> Job { try await row(id).job }
+
+    private func row(_ id: String) async throws -> JobRow {
+        if let row = index.row(id) { return row }
         guard let row = try await read({ try JobRow.find(id, in: $0) }) else { throw OrchestratorError.noJob(id) }
-        return row.job
+        return row
     }
 
     /// A cached job as `Encoders.job` writes it, made once per change: the path of a status call. `body` runs outside
@@ -356,13 +358,15 @@ public final class Ledger: Sendable {
             throw OrchestratorError.noLongerKept(after: after, oldest: events.oldestSequence)
         }
         let cursor = request.fromNow ? last : after
-        var awaited: Set<String>?
+        var awaited: AwaitedEnds?
         if request.endWhenDone {
-            var ahead: Set<String> = []
+            var ahead = AwaitedEnds()
             for id in filter.jobIDs.sorted() {
-                let job = try await job(id)
+                let row = try await row(id)
                 // A terminal event is a job's last.
-                if !job.state.isTerminal || job.lastSequence > cursor { ahead.insert(id) }
+                if !row.job.state.isTerminal || row.job.lastSequence > cursor {
+                    ahead.add(id, submittedAt: row.number)
+                }
             }
             awaited = ahead
         }
