@@ -92,7 +92,7 @@ struct EnvRunner {
         try await ServiceGroup(
             services: [
                 LedgerService(ledger: ledger), gpuUtilization, gateway, FileQueueService(queue: fileQueue),
-                SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace), claiming,
+                SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace, queue: fileQueue, patience: nil), claiming,
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger)
         ).run()

@@ -120,7 +120,7 @@ struct Server {
         var services: [any Service] = [
             LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
-            SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
+            SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace, queue: fileQueue, patience: .seconds(5)),
             AdmissionService(admission: admission, health: health),
         ]
         if configuration.isDemo { services.append(DemoService(ledger: ledger, logger: logger)) }

@@ -42,7 +42,10 @@ final class DoneWriter: Sendable {
                 guard let last = events.last else { return }
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
-                    guard let job = try await job(event.jobID), !job.isTakenOver else { continue }
+                    // One that was taken over may have come back since.
+                    guard let job = try await job(event.jobID), job.state.isTerminal, !job.isTakenOver else {
+                        continue
+                    }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
                 }
                 guard await writeUntilDurable(ended) else { return }

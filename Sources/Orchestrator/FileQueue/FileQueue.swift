@@ -64,6 +64,20 @@ public final class FileQueue: Sendable {
     /// correctness, as the next start does the same.
     public func finish() async { await doneWriter.catchUp() }
 
+    /// Returns when what another server took over meanwhile is no longer among the ledger's open jobs: until then none of
+    /// them should start. `run` must have been called, or be about to be.
+    ///
+    /// - Parameter patience: for a directory that can't be used now; nil is for ever.
+    public func untilStockIsTaken(patience: Duration?) async {
+        if let patience {
+            Task { [inbox] in
+                try await Task.sleep(for: patience)
+                inbox.tellStockIsTaken()
+            }
+        }
+        await inbox.untilStockIsTaken()
+    }
+
     /// From now on nothing is claimed; what is claimed goes on. First to be called at a stop, while jobs still end.
     public func stopClaiming() async { await inbox.stopClaiming() }
 

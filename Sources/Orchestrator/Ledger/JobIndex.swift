@@ -183,6 +183,11 @@ final class JobIndex: Sendable {
         count(job, state: job.state, by: 1, in: &state)
 
         if let entry = state.entries[job.id] {
+            if entry.row.job.state.isTerminal {
+                // It was taken up again, which is rare.
+                state.ended.removeAll { $0 == job.id }
+                state.endedBytes -= weight(entry.row.job)
+            }
             entry.row = row
             entry.image = nil
             entry.version += 1
