@@ -4,6 +4,17 @@ import ServiceLifecycle
 
 // The long-lived parts as services: each runs until the group asks it to stop, and returns when it has.
 
+struct SlurmService: Service {
+    let bridge: SlurmBridge
+
+    func run() async throws {
+        let work = Task { await bridge.run() }
+        try? await gracefulShutdown()
+        await bridge.drain()
+        work.cancel()
+    }
+}
+
 struct RPCService: Service {
     let server: RPCServer
     /// For calls in flight; streams end at once.

@@ -66,6 +66,8 @@ struct ServeOptions: ParsableArguments {
         help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: one for each GPU, else 1)")
     var gpuLimit: String?
 
+    @OptionGroup var slurm: SlurmServeOptions
+
     @OptionGroup var retention: RetentionOptions
 
     @Option(
@@ -198,6 +200,8 @@ struct ServeConfiguration {
     var publishRate: Int
     /// nil is as many as the process is allowed.
     var maxOpenFiles: UInt64?
+    /// nil is no bridge.
+    var slurm: SlurmConfiguration?
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
     init(_ options: ServeOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
@@ -304,6 +308,7 @@ struct ServeConfiguration {
         publishRate = try setting(
             "publish-rate", "ORCHESTRATOR_PUBLISH_RATE", options.publishRate, "a number from 0 to 1000000", 100,
             Parse.count(0...1_000_000))
+        slurm = try SlurmConfiguration(options.slurm, environment: environment, dataDirectory: dataDirectory)
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

@@ -36,6 +36,9 @@ def test_history_that_is_gone_is_refused_with_the_oldest_that_is_kept(small: Ser
         with pytest.raises(CursorTooOld) as caught:
             next(client.events(1, timeout=30))
         assert caught.value.oldest == last - 9
+        # What a person reads: what is gone, what there is, and how to go on.
+        for words in ("after 1 are no longer kept", f"the oldest is {last - 9}", f"after_sequence {last - 10}"):
+            assert words in str(caught.value)
         with client.events(caught.value.oldest - 1, timeout=30) as events:
             assert [event.sequence for event in islice(events, 10)] == list(range(last - 9, last + 1))
 

@@ -129,10 +129,24 @@ def ours(work: pathlib.Path, *flags: str, pinned: bool = True, build: str = "rel
     return server
 
 
+def ours_over_tls(work: pathlib.Path) -> Server:
+    """Our build with a certificate of its own, and the job that GetStatus is asked for. h2load trusts anybody."""
+    work.mkdir()
+    certificate, key = work / "certificate.pem", work / "key.pem"
+    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([need("openssl", "openssl"), "req", "-x509", *made, *files], check=True, capture_output=True)
+    server = ours(work, "--tls-certificate", str(certificate), "--tls-key", str(key))
+    server.key, server.name = "tls", "dspy-orchestrator over TLS"
+    server.url = server.url.replace("http:", "https:")
+    submit_one(server, work)
+    return server
+
+
 def submit_one(server: Server, work: pathlib.Path) -> None:
     """The job that GetStatus is asked for; it has ended when this returns, and the server is quiet again."""
     (work / "submit").write_bytes(framed(field(1, b"bench-1") + field(3, b'{"command":["true"]}')))
-    post(f"http://127.0.0.1:{server.port}/{SERVICE}/SubmitJob", work / "submit")
+    post(server.url.replace("GetStatus", "SubmitJob"), work / "submit")
     time.sleep(1)
 
 

@@ -30,7 +30,7 @@ public actor EventFollower {
     private let filter: EventFilter
     private let encoding: Encoding
     private var cursor: UInt64
-    private var awaited: Set<String>?
+    private var awaited: AwaitedEnds?
     private let waker: WakerToken
     private var news: AsyncStream<Void>.AsyncIterator
     private nonisolated let newsContinuation: AsyncStream<Void>.Continuation
@@ -93,7 +93,7 @@ public actor EventFollower {
     /// - Returns: whether that was the last one wanted.
     private func pass(_ sequence: UInt64, _ type: EventType, _ jobID: String) -> Bool {
         cursor = sequence
-        if type.isTerminal { awaited?.remove(jobID) }
+        if type.isTerminal { awaited?.ended(jobID, at: sequence) }
         return hasEnded
     }
 

@@ -134,19 +134,17 @@ public final class EventLog: Sendable {
         var arguments: StatementArguments = []
         if !filter.jobIDs.isEmpty {
             let ids = filter.jobIDs.sorted()
+            // Of a job that is gone, too, which may have had the id of one that is there.
             let numbers = try Int64.fetchAll(
-                database, sql: "SELECT number FROM jobs WHERE id IN (\(placeholders(ids.count)))",
-                arguments: StatementArguments(ids))
-            if numbers.count == ids.count {
-                // A job has few events, whatever the log's length.
-                index = " INDEXED BY events_by_job"
-                conditions = " AND job IN (\(numbers.map { String($0) }.joined(separator: ",")))"
-            } else {
-                // Events of a job that the retention has taken are found by reading what there is.
-                until = min(until, after + rowsScanned)
-                conditions = " AND job_id IN (\(placeholders(ids.count)))"
-                arguments += StatementArguments(ids)
-            }
+                database,
+                sql: """
+                    SELECT number FROM jobs WHERE id IN (\(placeholders(ids.count)))
+                    UNION ALL SELECT number FROM gone WHERE job_id IN (\(placeholders(ids.count)))
+                    """,
+                arguments: StatementArguments(ids + ids))
+            // A job has few events, whatever the log's length.
+            index = " INDEXED BY events_by_job"
+            conditions = " AND job IN (\(numbers.map { String($0) }.joined(separator: ",")))"
         } else if !filter.types.isEmpty {
             until = min(until, after + rowsScanned)
         }

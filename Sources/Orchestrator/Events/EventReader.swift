@@ -22,14 +22,14 @@ public final class EventReader {
     public private(set) var cursor: UInt64
     /// Bytes of the event after the cursor that were copied already.
     private var offset = 0
-    /// Listed jobs whose terminal event lies ahead; nil when the stream has no end.
-    private var awaited: Set<String>?
+    /// nil when the stream has no end.
+    private var awaited: AwaitedEnds?
     private var page: (page: EventPage, index: Int)?
 
     /// - Parameters:
     ///   - after: sequence of the last event not wanted; 0 is from the oldest kept.
-    ///   - awaiting: with an end: the listed jobs whose terminal event lies after `after`. `Ledger.makeReader` finds them.
-    public init(log: EventLog, after: UInt64, filter: EventFilter, awaiting: Set<String>?) {
+    ///   - awaiting: with an end: the listed jobs whose terminal event lies after `after`.
+    init(log: EventLog, after: UInt64, filter: EventFilter, awaiting: AwaitedEnds?) {
         self.log = log
         self.filter = filter
         cursor = after
@@ -135,6 +135,6 @@ public final class EventReader {
     private func pass(_ sequence: UInt64, type: EventType, jobID: String) {
         cursor = sequence
         offset = 0
-        if type.isTerminal { awaited?.remove(jobID) }
+        if type.isTerminal { awaited?.ended(jobID, at: sequence) }
     }
 }

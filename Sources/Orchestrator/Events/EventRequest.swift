@@ -22,6 +22,20 @@ public struct EventRequest: Sendable, Equatable {
 struct EventSubscription: Sendable, Equatable {
     var after: UInt64
     var filter: EventFilter
-    /// Listed jobs whose terminal event lies ahead; nil when there is no end.
-    var awaited: Set<String>?
+    /// nil when there is no end.
+    var awaited: AwaitedEnds?
+}
+
+/// Listed jobs whose terminal event lies ahead.
+struct AwaitedEnds: Sendable, Equatable {
+    /// Sequence of the job's submission, by its id: an earlier end is that of another job, gone by now, with the same id.
+    private var submissions: [String: UInt64] = [:]
+
+    var isEmpty: Bool { submissions.isEmpty }
+
+    mutating func add(_ jobID: String, submittedAt sequence: UInt64) { submissions[jobID] = sequence }
+
+    mutating func ended(_ jobID: String, at sequence: UInt64) {
+        if let submission = submissions[jobID], sequence > submission { submissions[jobID] = nil }
+    }
 }

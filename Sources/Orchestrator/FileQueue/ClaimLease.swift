@@ -65,12 +65,15 @@ struct ClaimLease {
 
     /// Shows that the owner is alive. In place and not by a rename, which would bring a revoked lease back.
     mutating func renew(now: Timestamp) throws(SystemError) -> Renewal {
-        let sign = Array(
-            """
-            {"owner": \(owner.asJSON), "host": \(Self.host.asJSON), "pid": \(getpid()), \
-            "lease_seconds": \(duration.components.seconds), "renewed_at": \(EventData.rfc3339(.now()).asJSON)}
-
-            """.utf8)
+        var json = JSONWriter()
+        json.object { json in
+            json.member("owner", owner)
+            json.member("host", Self.host)
+            json.member("pid", getpid())
+            json.member("lease_seconds", duration.components.seconds)
+            json.member("renewed_at", Timestamp.now().rfc3339Milliseconds)
+        }
+        let sign = json.bytes + "\n".utf8
         let path = "\(directory)/\(Self.file)"
         guard pwrite(descriptor, sign, sign.count, 0) == sign.count else { throw SystemError("write", path) }
         guard ftruncate(descriptor, off_t(sign.count)) == 0 else { throw SystemError("truncate", path) }

@@ -3,21 +3,29 @@ enum DoneFile {
     /// Keys in the contract's order. A job that never started has null for what only an attempt has.
     static func text(of job: Job) -> [UInt8] {
         let hasRun = job.attempt > 0
-        var text = "{"
-        text += "\"id\": \(job.id.asJSON), \"class\": \(job.jobClass.word.asJSON), \"payload\": "
-        var bytes = Array(text.utf8)
-        bytes += job.spec.payload
-        text = ", \"status\": \(status(of: job.state).asJSON), \"attempt\": \(job.attempt)"
-        text += ", \"submitted_at\": \(EventData.rfc3339(job.submittedAt).asJSON)"
-        text += ", \"started_at\": \(time(job.startedAt)), \"completed_at\": \(time(job.finishedAt))"
-        text += ", \"duration_ms\": \(duration(of: job))"
-        text += ", \"exit_code\": \(hasRun ? String(job.exitCode) : "null")"
-        text += ", \"signal\": \(hasRun ? String(job.signal) : "null")"
-        text += ", \"error\": \(job.error.isEmpty ? "null" : job.error.asJSON), \"result\": "
-        bytes += Array(text.utf8)
-        bytes += job.result.isEmpty ? Array("null".utf8) : job.result
-        bytes += Array("}\n".utf8)
-        return bytes
+        var json = JSONWriter(capacity: 384 + job.spec.payload.count + job.result.count)
+        json.object { json in
+            json.member("id", job.id)
+            json.member("class", job.jobClass.word)
+            json.key("payload")
+            json.raw(job.spec.payload)
+            json.member("status", status(of: job.state))
+            json.member("attempt", job.attempt)
+            json.member("submitted_at", job.submittedAt.rfc3339Milliseconds)
+            json.member("started_at", orNull: job.startedAt?.rfc3339Milliseconds)
+            json.member("completed_at", orNull: job.finishedAt?.rfc3339Milliseconds)
+            json.member("duration_ms", orNull: duration(of: job))
+            json.member("exit_code", orNull: hasRun ? job.exitCode : nil)
+            json.member("signal", orNull: hasRun ? job.signal : nil)
+            json.member("error", orNull: job.error.isEmpty ? nil : job.error)
+            json.key("result")
+            if job.result.isEmpty { json.null() } else { json.raw(job.result) }
+            if job.jobClass == .gpuSlurm {
+                json.key("slurm_job")
+                json.slurmStatus(job, withPayload: false)
+            }
+        }
+        return json.bytes + "\n".utf8
     }
 
     private static func status(of state: JobState) -> String {
@@ -29,11 +37,9 @@ enum DoneFile {
         }
     }
 
-    private static func time(_ time: Timestamp?) -> String { time.map { EventData.rfc3339($0).asJSON } ?? "null" }
-
-    /// Of the last attempt.
-    private static func duration(of job: Job) -> String {
-        guard let started = job.startedAt, let finished = job.finishedAt else { return "null" }
-        return String(max(0, started.duration(to: finished).nanoseconds / 1_000_000))
+    /// Milliseconds of the last attempt.
+    private static func duration(of job: Job) -> Int64? {
+        guard let started = job.startedAt, let finished = job.finishedAt else { return nil }
+        return max(0, started.duration(to: finished).nanoseconds / 1_000_000)
     }
 }

@@ -42,10 +42,9 @@ final class DoneWriter: Sendable {
                 guard let last = events.last else { return }
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
-                    // One that was taken over may have come back since.
-                    guard let job = try await job(event.jobID), job.state.isTerminal, !job.isTakenOver else {
-                        continue
-                    }
+                    guard let job = try await job(event.jobID), !job.isTakenOver else { continue }
+                    // The bound on the ledger's size may have taken this one, and its id be another's by now.
+                    guard job.lastSequence == event.sequence else { continue }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
                 }
                 guard await writeUntilDurable(ended) else { return }

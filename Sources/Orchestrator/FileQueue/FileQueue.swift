@@ -8,11 +8,11 @@ public final class FileQueue: Sendable {
     private let doneWriter: DoneWriter
 
     /// - Parameters:
-    ///   - admit: throws when a task could not be run here; it then goes to `failed/`.
+    ///   - check: whether a task's payload can be run here; throws the reason that is written beside the file.
     ///   - loads: how the classes stand here, so that others on the same directory get their share.
     public init(
         configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger,
-        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
+        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])? = nil
     ) {
         let directories = QueueDirectories(configuration.directory)
@@ -23,7 +23,7 @@ public final class FileQueue: Sendable {
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
-            configuration: configuration, claims: claims, logger: logger, admit: admit,
+            configuration: configuration, claims: claims, logger: logger, check: check,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
             ended: { job in await doneWriter.write(job) },
             takenOver: { await Self.letGo(ledger, claims, logger) }, loads: loads)

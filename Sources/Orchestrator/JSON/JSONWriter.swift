@@ -7,6 +7,9 @@ public struct JSONWriter: Sendable {
 
     public init() {}
 
+    /// - Parameter capacity: bytes to make room for at once.
+    init(capacity: Int) { bytes.reserveCapacity(capacity) }
+
     /// An object, in place of a value. The closure writes members with `key` followed by one value.
     public mutating func object(_ members: (inout JSONWriter) -> Void) {
         open("{")
@@ -26,6 +29,28 @@ public struct JSONWriter: Sendable {
         quote(name)
         bytes.append(UInt8(ascii: ":"))
         needsComma = false
+    }
+
+    /// A member whose value is a string.
+    mutating func member(_ name: String, _ value: String) {
+        key(name)
+        string(value)
+    }
+
+    /// A member whose value is a whole number.
+    mutating func member(_ name: String, _ value: some BinaryInteger) {
+        key(name)
+        integer(value)
+    }
+
+    mutating func member(_ name: String, orNull value: String?) {
+        key(name)
+        if let value { string(value) } else { null() }
+    }
+
+    mutating func member(_ name: String, orNull value: (some BinaryInteger)?) {
+        key(name)
+        if let value { integer(value) } else { null() }
     }
 
     public mutating func string(_ value: String) {
@@ -69,23 +94,45 @@ public struct JSONWriter: Sendable {
     }
 
     private mutating func quote(_ value: String) {
-        bytes.append(UInt8(ascii: "\""))
-        for byte in value.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""): bytes.append(contentsOf: #"\""#.utf8)
-            case UInt8(ascii: "\\"): bytes.append(contentsOf: #"\\"#.utf8)
-            case UInt8(ascii: "\n"): bytes.append(contentsOf: #"\n"#.utf8)
-            case UInt8(ascii: "\r"): bytes.append(contentsOf: #"\r"#.utf8)
-            case UInt8(ascii: "\t"): bytes.append(contentsOf: #"\t"#.utf8)
-            case 0..<0x20, 0x7F:
-                bytes.append(contentsOf: #"\u00"#.utf8)
-                bytes.append(Self.hexDigits[Int(byte >> 4)])
-                bytes.append(Self.hexDigits[Int(byte & 0xF)])
-            default: bytes.append(byte)
+        var value = value
+        value.withUTF8 { text in
+            bytes.append(UInt8(ascii: "\""))
+            if text.contains(where: Self.needsEscape) {
+                for byte in text { escape(byte) }
+            } else {
+                bytes.append(contentsOf: text)
             }
+            bytes.append(UInt8(ascii: "\""))
         }
-        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static func needsEscape(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte == 0x7F
+    }
+
+    private mutating func escape(_ byte: UInt8) {
+        switch byte {
+        case UInt8(ascii: "\""): bytes.append(contentsOf: #"\""#.utf8)
+        case UInt8(ascii: "\\"): bytes.append(contentsOf: #"\\"#.utf8)
+        case UInt8(ascii: "\n"): bytes.append(contentsOf: #"\n"#.utf8)
+        case UInt8(ascii: "\r"): bytes.append(contentsOf: #"\r"#.utf8)
+        case UInt8(ascii: "\t"): bytes.append(contentsOf: #"\t"#.utf8)
+        case _ where Self.needsEscape(byte):
+            bytes.append(contentsOf: #"\u00"#.utf8)
+            bytes.append(Self.hexDigits[Int(byte >> 4)])
+            bytes.append(Self.hexDigits[Int(byte & 0xF)])
+        default: bytes.append(byte)
+        }
     }
 
     private static let hexDigits = Array("0123456789abcdef".utf8)
+}
+
+extension String {
+    /// As a JSON string, in its quotes: in messages, where every character shall be seen.
+    var asJSON: String {
+        var json = JSONWriter(capacity: utf8.count + 2)
+        json.string(self)
+        return String(decoding: json.bytes, as: UTF8.self)
+    }
 }

@@ -141,7 +141,7 @@ final class JobIndex: Sendable {
     }
 
     /// Bytes, roughly: the image holds the payload and the result once more.
-    private static func weight(_ job: Job) -> Int { 1_024 + 2 * (job.spec.payload.count + job.result.count) }
+    static func weight(_ job: Job) -> Int { 1_024 + 2 * (job.spec.payload.count + job.result.count) }
 
     func apply(_ changes: [(row: JobRow, oldState: JobState?)]) {
         // Short holds: status calls are answered between them.
@@ -182,8 +182,11 @@ final class JobIndex: Sendable {
         state.totals[Int(job.state.rawValue)] += 1
         count(job, state: job.state, by: 1, in: &state)
 
+        // A batch job that has ended may still be told what it used; it is remembered by its end, once.
+        var isRemembered = false
         if let entry = state.entries[job.id] {
-            if entry.row.job.state.isTerminal {
+            isRemembered = oldState?.isTerminal == true
+            if isRemembered, !job.state.isTerminal {
                 // It was taken up again, which is rare.
                 state.ended.removeAll { $0 == job.id }
                 state.endedBytes -= weight(entry.row.job)
@@ -194,7 +197,7 @@ final class JobIndex: Sendable {
         } else {
             state.entries[job.id] = Entry(row)
         }
-        if job.state.isTerminal { remember(row, in: &state) }
+        if job.state.isTerminal, !isRemembered { remember(row, in: &state) }
     }
 
     private static func count(_ job: Job, state jobState: JobState, by step: Int, in state: inout State) {

@@ -101,6 +101,29 @@ enum LedgerSchema {
                     INSERT INTO kept SELECT 'outputs', count(*) FROM jobs WHERE state >= 4 AND attempt > 0;
                     """)
         }
+        migrator.registerMigration("6: jobs that are gone") { database in
+            // Whose events are still kept, until the last of them goes: their ids may be those of other jobs by now.
+            try database.execute(
+                sql: """
+                    CREATE TABLE gone (
+                        number INTEGER PRIMARY KEY, job_id TEXT NOT NULL, last_sequence INTEGER NOT NULL
+                    ) STRICT;
+                    CREATE INDEX gone_by_job_id ON gone (job_id);
+                    CREATE INDEX gone_by_last_sequence ON gone (last_sequence);
+                    INSERT INTO gone SELECT job, job_id, max(sequence) FROM events
+                        WHERE job > 0 AND job NOT IN (SELECT number FROM jobs) GROUP BY job;
+                    """)
+        }
+        migrator.registerMigration("7: batch jobs") { database in
+            // The identity is in the names of batch jobs, so that two servers on one cluster keep apart.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN slurm TEXT;
+                    CREATE INDEX jobs_by_slurm_job ON jobs (slurm_job_id) WHERE slurm_job_id IS NOT NULL;
+                    CREATE TABLE slurm_identity (id TEXT NOT NULL) STRICT;
+                    INSERT INTO slurm_identity (id) VALUES (lower(hex(randomblob(8))));
+                    """)
+        }
         return migrator
     }
 }

@@ -80,6 +80,7 @@ struct LedgerStore {
         var lastSequence: UInt64
         var cursors: [String: UInt64]
         var followUps: FollowUps
+        var slurmIdentity: String
         var kept: KeptHistory
         /// Jobs that the retention has taken.
         var droppedJobs: Int
@@ -91,13 +92,8 @@ struct LedgerStore {
             return try database.read { database in
                 var open = try JobRow.fetchAll(database, sql: JobRow.selectSQL + " WHERE state < 4")
                 let followUps = try Self.followUps(&open, in: database)
-                let ended = try JobRow.fetchAll(
-                    database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY finished_at DESC LIMIT ?",
-                    arguments: [configuration.recentJobs])
-                let jobs = open + ended.reversed()
-                let events = try Row.fetchAll(
-                    database, sql: EventRow.selectSQL + " ORDER BY sequence DESC LIMIT ?",
-                    arguments: [configuration.recoveredEvents])
+                let jobs = open + (try Self.newestEnded(configuration, in: database))
+                let events = try Self.newestEvents(configuration, in: database)
                 var totals: [JobState: Int] = [:]
                 for row in try Row.fetchAll(database, sql: "SELECT state, jobs FROM totals") {
                     if let state = JobState(rawValue: row[0]) { totals[state] = row[1] }
@@ -108,12 +104,13 @@ struct LedgerStore {
                 }
                 let oldest = try Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events")
                 let last = try Int64.fetchOne(database, sql: "SELECT max(sequence) FROM events")
+                let slurmIdentity = try String.fetchOne(database, sql: "SELECT id FROM slurm_identity")
                 let kept = try KeptHistory(database)
                 return Start(
                     jobs: jobs, totals: totals,
-                    newestEvents: try events.reversed().map { try EventRow.event($0) },
+                    newestEvents: events,
                     oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
-                    followUps: followUps, kept: kept,
+                    followUps: followUps, slurmIdentity: slurmIdentity ?? "", kept: kept,
                     droppedJobs: max(0, totals.values.reduce(0, +) - open.count - kept.size.endedJobs))
             }
         } catch let error as OrchestratorError {
@@ -121,6 +118,36 @@ struct LedgerStore {
         } catch {
             throw Self.unusable(path, error)
         }
+    }
+
+    /// As many as the memory keeps, and no more: a thousand large payloads are a gigabyte. The last to end comes last.
+    private static func newestEnded(_ configuration: Ledger.Configuration, in database: Database) throws -> [JobRow] {
+        let rows = try Row.fetchCursor(
+            database, sql: JobRow.selectSQL + " WHERE state >= 4 ORDER BY finished_at DESC LIMIT ?",
+            arguments: [configuration.recentJobs])
+        var ended: [JobRow] = []
+        var bytes = 0
+        while bytes <= configuration.recentJobBytes, let row = try rows.next() {
+            let row = try JobRow(row)
+            bytes += JobIndex.weight(row.job)
+            ended.append(row)
+        }
+        return ended.reversed()
+    }
+
+    /// Oldest first, bounded as the memory of them is.
+    private static func newestEvents(_ configuration: Ledger.Configuration, in database: Database) throws -> [Event] {
+        let rows = try Row.fetchCursor(
+            database, sql: EventRow.selectSQL + " ORDER BY sequence DESC LIMIT ?",
+            arguments: [configuration.recoveredEvents])
+        var events: [Event] = []
+        var bytes = 0
+        while bytes <= EventLog.recentBytes, let row = try rows.next() {
+            let event = try EventRow.event(row)
+            bytes += event.data.count
+            events.append(event)
+        }
+        return events.reversed()
     }
 
     /// Which open job waits for which, from the parents' states.

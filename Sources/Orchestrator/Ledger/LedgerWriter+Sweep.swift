@@ -66,6 +66,8 @@ extension LedgerWriter {
                 try database.inTransaction(.immediate) {
                     try database.execute(
                         sql: "DELETE FROM events WHERE sequence <= ?", arguments: [Int64(clamping: through)])
+                    try database.execute(
+                        sql: "DELETE FROM gone WHERE last_sequence <= ?", arguments: [Int64(clamping: through)])
                     return .commit
                 }
             }
@@ -86,9 +88,17 @@ extension LedgerWriter {
             newKept.size.endedJobs -= victims.count
             try database.writeWithoutTransaction { database in
                 try database.inTransaction(.immediate) {
+                    var gone = try RowWriter(
+                        database,
+                        sql: """
+                            INSERT INTO gone SELECT job, job_id, max(sequence) FROM events INDEXED BY events_by_job
+                            WHERE job = ? GROUP BY job
+                            """)
                     var job = try RowWriter(database, sql: "DELETE FROM jobs WHERE number = ?")
                     var payload = try RowWriter(database, sql: "DELETE FROM large_payloads WHERE number = ?")
                     for victim in victims {
+                        gone.bind(victim.mark.number)
+                        try gone.run()
                         job.bind(victim.mark.number)
                         try job.run()
                         payload.bind(victim.mark.number)

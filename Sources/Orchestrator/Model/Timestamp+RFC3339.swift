@@ -1,25 +1,24 @@
 extension Timestamp {
     /// RFC 3339 in UTC with 0, 3, 6 or 9 digits of a second's fraction, whichever is exact: protobuf's JSON mapping.
     public var rfc3339: String {
-        let seconds = self.seconds
+        let fraction = nanosecondsOfSecond
+        if fraction == 0 { return rfc3339(fraction: "") }
+        if fraction % 1_000_000 == 0 { return rfc3339Milliseconds }
+        return rfc3339(fraction: fraction % 1000 == 0 ? "." + padded(fraction / 1000, 6) : "." + padded(fraction, 9))
+    }
+
+    /// RFC 3339 in UTC, down to the millisecond, always with three digits: for files that people and scripts read.
+    public var rfc3339Milliseconds: String { rfc3339(fraction: "." + padded(nanosecondsOfSecond / 1_000_000, 3)) }
+
+    private var nanosecondsOfSecond: Int { Int(nanoseconds - seconds * 1_000_000_000) }
+
+    private func rfc3339(fraction: String) -> String {
         let days = seconds >= 0 ? seconds / 86_400 : (seconds - 86_399) / 86_400
         let second = Int(seconds - days * 86_400)
         let (year, month, day) = Self.civil(days: Int(days))
-
         let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
         let time = "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2))"
-        let fraction = Int(nanoseconds - seconds * 1_000_000_000)
-        let digits =
-            if fraction == 0 {
-                ""
-            } else if fraction % 1_000_000 == 0 {
-                "." + padded(fraction / 1_000_000, 3)
-            } else if fraction % 1000 == 0 {
-                "." + padded(fraction / 1000, 6)
-            } else {
-                "." + padded(fraction, 9)
-            }
-        return "\(date)T\(time)\(digits)Z"
+        return "\(date)T\(time)\(fraction)Z"
     }
 
     /// A moment as RFC 3339 §5.6 writes it, with a fraction of at most 9 digits and any offset; a leap second is the second

@@ -15,6 +15,8 @@ public struct AttemptDirectory: Sendable, Equatable {
     /// Of a worker, which has the same files but belongs to no job.
     init(worker path: String) { self.path = path }
 
+    public var exists: Bool { WholeFile.exists(path) }
+
     public var payload: String { path + "/payload.json" }
     public var standardInput: String { path + "/stdin" }
     /// What is kept of standard output, from its beginning.

@@ -72,21 +72,27 @@ struct AttemptEnd: Sendable {
         return "; it reached its limit of \(most) processes"
     }
 
-    /// ": " and the last lines of standard error that have anything in them, on one line and at most 300 characters.
+    /// ": " and the last lines of standard error that have anything in them.
     private var lastWords: String {
+        let words = Self.lastWords(of: errorTail)
+        return words.isEmpty ? "" : ": " + words
+    }
+
+    /// The last lines that have anything in them, on one line and at most 300 characters.
+    static func lastWords(of text: [UInt8]) -> String {
         var lines: [String] = []
-        for line in errorTail.split(separator: UInt8(ascii: "\n")).reversed() {
+        for line in text.split(separator: UInt8(ascii: "\n")).reversed() {
             let text = String(decoding: line, as: UTF8.self)
-            let printable = String(String.UnicodeScalarView(text.unicodeScalars.map { Self.isControl($0) ? " " : $0 }))
+            let printable = String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
             let trimmed = printable.drop(while: \.isWhitespace)
             guard let last = trimmed.lastIndex(where: { !$0.isWhitespace }) else { continue }
             // The last one says most: a traceback's exception.
-            let room = Self.mostWords - lines.reduce(0) { $0 + $1.count + Self.between.count }
+            let room = mostWords - lines.reduce(0) { $0 + $1.count + between.count }
             if !lines.isEmpty, trimmed[...last].count > room { break }
-            lines.append(String(trimmed[...last].prefix(Self.mostWords)))
-            if lines.count == Self.mostLines { break }
+            lines.append(String(trimmed[...last].prefix(mostWords)))
+            if lines.count == mostLines { break }
         }
-        return lines.isEmpty ? "" : ": " + lines.reversed().joined(separator: Self.between)
+        return lines.reversed().joined(separator: between)
     }
 
     private static let mostWords = 300

@@ -27,6 +27,17 @@ public enum PayloadCommand {
         } catch {
             throw .invalidArgument("payload", "payload is not valid JSON: \(error)")
         }
+        return try command(in: payload, of: spec, handlers)
+    }
+
+    /// Whatever runs it: this machine's runner, or a batch job, which has no handlers.
+    static func command(in payload: JSONNode) throws(OrchestratorError) -> JobCommand {
+        try command(in: payload, of: JobSpec(id: ""), Handlers())
+    }
+
+    private static func command(
+        in payload: JSONNode, of spec: JobSpec, _ handlers: Handlers
+    ) throws(OrchestratorError) -> JobCommand {
         guard case .object = payload.value else {
             throw .invalidArgument(
                 "payload", "payload must be a JSON object such as {\"command\": [\"true\"]}, not \(payload.value.kind)")

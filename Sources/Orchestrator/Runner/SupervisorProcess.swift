@@ -60,8 +60,8 @@ enum SupervisorProcess {
         let reserve = fcntl(lock, F_DUPFD_CLOEXEC, 3)
         guard reserve >= 0 else { throw SystemError("dup", program) }
         var pid: pid_t = 0
-        let code = withCStrings(words) { words in
-            withCStrings(variables) { variables in
+        let code = CStrings.with(words) { words in
+            CStrings.with(variables) { variables in
                 posix_spawn(&pid, program, &actions, &attributes, words, variables)
             }
         }
@@ -75,15 +75,6 @@ enum SupervisorProcess {
             throw SystemError("pidfd_open", program, code: ESRCH)
         }
         return Started(pid: pid, descriptor: descriptor)
-    }
-
-    /// Calls `body` with a NULL-terminated array of C strings that live as long as the call.
-    private static func withCStrings<Result>(
-        _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
-    ) -> Result {
-        let copies = strings.map { strdup($0) } + [nil]
-        defer { copies.forEach { free($0) } }
-        return body(copies)
     }
 
     /// How a child that has ended ended, for messages; reaps it.

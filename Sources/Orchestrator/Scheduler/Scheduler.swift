@@ -74,7 +74,7 @@ public final class Scheduler: Sendable {
         for job in ledger.openJobs() where job.jobClass.isLocal {
             switch job.state {
             case .queued where job.openParents > 0: break
-            case .queued: state.withLock { $0.core.enqueued(Self.entry(job), job.jobClass) }
+            case .queued: state.withLock { $0.core.enqueued(ClassQueue.Entry(job), job.jobClass) }
             case .running: adopt(job)
             case .submitted, .succeeded, .failed, .cancelled: break
             }
@@ -124,7 +124,7 @@ public final class Scheduler: Sendable {
                 switch job.state {
                 case .queued:
                     guard change.oldState != .queued, job.openParents == 0 else { continue }
-                    state.core.enqueued(Self.entry(job), job.jobClass)
+                    state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
                     isNews = true
                 case .running:
                     if job.isToStop { toCancel.append(job) }
@@ -134,24 +134,13 @@ public final class Scheduler: Sendable {
                 }
             }
             for job in batch.released where job.jobClass.isLocal {
-                state.core.enqueued(Self.entry(job), job.jobClass)
+                state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
                 isNews = true
             }
         }
         // One whose attempt is not followed yet is seen by `run`'s own look at the ledger.
         for job in toCancel { runner.cancel(jobID: job.id, attempt: job.attempt) }
         if isNews { wake.yield() }
-    }
-
-    private static func entry(_ job: Job) -> ClassQueue.Entry {
-        // What is left of its back-off now, by the steady clock from here on; no more than the longest there is, should
-        // the wall clock have been set back since.
-        let longest = job.spec.retry.maxBackoff ?? RetryPolicy.defaultMaxBackoff
-        let notBefore = job.notBefore.map {
-            Timestamp.steady().advanced(by: min(Timestamp.now().duration(to: $0), longest))
-        }
-        return ClassQueue.Entry(
-            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
     }
 
     // MARK: - Adapting
@@ -308,7 +297,7 @@ public final class Scheduler: Sendable {
         state.withLock { state in
             state.core.ended(start.slot)
             guard let job, job.state == .queued, job.openParents == 0 else { return }
-            var entry = Self.entry(job)
+            var entry = ClassQueue.Entry(job)
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }

@@ -11,6 +11,16 @@ final class LedgerDirectory {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
+    /// What a process killed now would leave. Between two commits only: the files are copied one after the other.
+    func copy() throws -> LedgerDirectory {
+        let copy = LedgerDirectory()
+        try FileManager.default.createDirectory(atPath: copy.path, withIntermediateDirectories: true)
+        for name in ["ledger.sqlite", "ledger.sqlite-wal"] {
+            try FileManager.default.copyItem(atPath: "\(path)/\(name)", toPath: "\(copy.path)/\(name)")
+        }
+        return copy
+    }
+
     /// Images that a test can take apart again: `sequence:type:job;` for an event.
     static let encoders = Ledger.Encoders(
         event: { Array("\($0.sequence):\($0.type.rawValue):\($0.jobID);".utf8) },

@@ -7,6 +7,8 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
         var parents: [String]
         var deadline: Int64?
         var attempts: UInt32
+        /// Empty is what is retried by default.
+        var retryOn: [FailureReason] = []
     }
 
     case submit(Submission)
@@ -16,8 +18,12 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
     case finish(String, lag: UInt32, failure: FailureReason?)
     case release(String)
     case cancel(String)
+    /// An agent's event; without an id, and about no job, where empty.
+    case publish(String, job: String, data: Int)
     case advance(Int64)
     case reopen
+    /// The process is killed, and another finds what was on the disk.
+    case crash
 
     var description: String {
         switch self {
@@ -27,17 +33,23 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
         case .finish(let id, let lag, let failure): "finish \(id) lag \(lag) \(failure?.word ?? "well")"
         case .release(let id): "release \(id)"
         case .cancel(let id): "cancel \(id)"
+        case .publish(let id, let job, let data): "publish \(id) about \(job) data \(data)"
         case .advance(let seconds): "advance \(seconds)"
         case .reopen: "reopen"
+        case .crash: "crash"
         }
     }
 
     private static func text(_ one: Submission) -> String {
-        "submit \(one.id) after \(one.parents) deadline \(one.deadline.map { "\($0)" } ?? "-") attempts \(one.attempts)"
+        "submit \(one.id) after \(one.parents) deadline \(one.deadline.map { "\($0)" } ?? "-") attempts \(one.attempts) "
+            + "on \(one.retryOn.map(\.word))"
     }
 
+    /// Few, so that most operations find a job to work on, and ids are used again once their jobs are gone.
+    static let names = (0..<9).map { "j\($0)" }
+
     static func random(_ count: Int, using random: inout SeededRandom) -> [LedgerOperation] {
-        func id() -> String { "j\(Int.random(in: 0..<14, using: &random))" }
+        func id() -> String { names.randomElement(using: &random) ?? "" }
         func submission(_ id: String, among others: [String]) -> Submission {
             let parents = (0..<(Bool.random(using: &random) ? 0 : 2)).compactMap { _ in
                 others.randomElement(using: &random)
@@ -45,27 +57,48 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
             return Submission(
                 id: id, parents: Set(parents).subtracting([id]).sorted(),
                 deadline: Int.random(in: 0..<4, using: &random) == 0 ? .random(in: 1...9, using: &random) : nil,
-                attempts: .random(in: 0...3, using: &random))
+                attempts: .random(in: 0...3, using: &random),
+                retryOn: Int.random(in: 0..<3, using: &random) == 0 ? [.exitCode, .outOfMemory] : [])
         }
-        let all = (0..<14).map { "j\($0)" }
-        return (0..<count).map { _ in
+        /// Several attempts of one job, which chance alone rarely brings about.
+        func attempts(_ id: String) -> [LedgerOperation] {
+            (0..<Int.random(in: 2...4, using: &random)).flatMap { _ -> [LedgerOperation] in
+                let failure = Bool.random(using: &random) ? FailureReason.exitCode : .lost
+                let end: LedgerOperation =
+                    Int.random(in: 0..<3, using: &random) == 0
+                    ? .release(id) : .finish(id, lag: 0, failure: failure)
+                return [.start(id), end]
+            }
+        }
+        func one() -> LedgerOperation {
             switch Int.random(in: 0..<100, using: &random) {
-            case 0..<18: return .submit(submission(id(), among: all))
+            case 0..<18: return .submit(submission(id(), among: names))
             case 18..<26:
-                let ids = Array(all.shuffled(using: &random).prefix(5))
+                let ids = Array(names.shuffled(using: &random).prefix(5))
                 return .batch(ids.map { submission($0, among: ids + [id()]) })
-            case 26..<56: return .start(id())
-            case 56..<80:
+            case 26..<52: return .start(id())
+            case 52..<72:
                 let failure: FailureReason? =
-                    [nil, nil, .exitCode, .submitRejected].randomElement(using: &random) ?? nil
+                    [nil, nil, .exitCode, .lost, .submitRejected].randomElement(using: &random) ?? nil
                 let lag: UInt32 = Int.random(in: 0..<8, using: &random) == 0 ? 1 : 0
                 return .finish(id(), lag: lag, failure: failure)
-            case 80..<84: return .release(id())
-            case 84..<91: return .cancel(id())
-            case 91..<97: return .advance(.random(in: 1...4, using: &random))
+            case 72..<79: return .release(id())
+            case 79..<85: return .cancel(id())
+            case 85..<92:
+                let name = Bool.random(using: &random) ? "e\(Int.random(in: 0..<3, using: &random))" : ""
+                return .publish(
+                    name, job: Int.random(in: 0..<4, using: &random) == 0 ? id() : "",
+                    data: .random(in: 0..<2, using: &random))
+            case 92..<96: return .advance(.random(in: 1...4, using: &random))
+            case 96..<98: return .crash
             default: return .reopen
             }
         }
+        var operations: [LedgerOperation] = []
+        while operations.count < count {
+            operations += Int.random(in: 0..<20, using: &random) == 0 ? attempts(id()) : [one()]
+        }
+        return operations
     }
 }
 
@@ -77,6 +110,7 @@ struct LedgerModel {
         var parents: [String]
         var deadline: Int64?
         var attempts: UInt32
+        var retryOn: [FailureReason]
         var number: Int
         var state = JobState.queued
         var attempt: UInt32 = 0
@@ -93,6 +127,20 @@ struct LedgerModel {
     var time: Int64 = 0
     var lastSequence = 0
     var oldestSequence = 1
+    /// Events since the last look.
+    var news: [Happening] = []
+    /// By their ids.
+    var published: [String: (content: String, sequence: Int)] = [:]
+
+    /// An event, but for its place: what follows from one operation may come in any order among the jobs.
+    struct Happening: Equatable, CustomStringConvertible {
+        var jobID: String
+        var type: String
+        var attempt: UInt32
+        var state: JobState?
+
+        var description: String { "\(type) of \(jobID) \(attempt) \(state?.word ?? "")" }
+    }
 
     // MARK: Operations; each says whether it is taken
 
@@ -105,21 +153,29 @@ struct LedgerModel {
         case .release(let id): [release(id)]
         case .cancel(let id): [cancel(id)]
         case .advance(let seconds): advance(seconds)
-        case .reopen: [true]
+        case .publish(let id, let job, let data): [publish(id, job, data)]
+        case .reopen, .crash: [true]
         }
     }
 
+    private mutating func happens(_ type: EventType, to id: String) {
+        lastSequence += 1
+        news.append(
+            Happening(
+                jobID: id, type: type.rawValue, attempt: jobs[id]?.attempt ?? 0, state: jobs[id]?.state))
+    }
+
     private static func content(_ one: LedgerOperation.Submission) -> [String] {
-        ["\(one.parents)", "\(one.deadline ?? 0)", "\(one.attempts)"]
+        ["\(one.parents)", "\(one.deadline ?? 0)", "\(one.attempts)", "\(one.retryOn)"]
     }
 
     private mutating func submit(_ one: LedgerOperation.Submission) -> Bool {
         if let existing = jobs[one.id] { return existing.submission == Self.content(one) }
         guard one.parents.allSatisfy({ jobs[$0] != nil }) else { return false }
-        lastSequence += 1
         jobs[one.id] = Entry(
             submission: Self.content(one), parents: one.parents, deadline: one.deadline.map { time + $0 },
-            attempts: one.attempts, number: lastSequence)
+            attempts: one.attempts, retryOn: one.retryOn, number: lastSequence + 1)
+        happens(.taskSubmitted, to: one.id)
         return true
     }
 
@@ -142,8 +198,8 @@ struct LedgerModel {
         guard var job = jobs[id], job.state == .queued, openParents(job) == 0 else { return false }
         job.state = .running
         job.attempt += 1
-        lastSequence += 1
         jobs[id] = job
+        happens(.taskStarted, to: id)
         return true
     }
 
@@ -155,10 +211,12 @@ struct LedgerModel {
             end(id, .cancelled, nil)
         } else if job.isExpired {
             end(id, .failed, .timeout)
-        } else if let failure, failure != .submitRejected, ran < job.attempts {
+        } else if let failure, ran < job.attempts,
+            job.retryOn.isEmpty ? failure != .submitRejected : job.retryOn.contains(failure)
+        {
             jobs[id]?.state = .queued
             jobs[id]?.reason = failure
-            lastSequence += 1
+            happens(.taskRetrying, to: id)
         } else {
             end(id, failure == nil ? .succeeded : .failed, failure)
         }
@@ -175,15 +233,24 @@ struct LedgerModel {
             end(id, .failed, .timeout)
         } else {
             jobs[id]?.state = .queued
-            lastSequence += 1
+            happens(.taskRetrying, to: id)
         }
+        return true
+    }
+
+    private mutating func publish(_ id: String, _ job: String, _ data: Int) -> Bool {
+        let content = "\(job) \(data)"
+        if !id.isEmpty, let known = published[id], known.sequence >= oldestSequence { return known.content == content }
+        guard job.isEmpty || jobs[job] != nil else { return false }
+        happens(EventType(rawValue: "agent.step"), to: job)
+        if !id.isEmpty { published[id] = (content, lastSequence) }
         return true
     }
 
     private mutating func cancel(_ id: String) -> Bool {
         guard let job = jobs[id] else { return false }
+        if !job.state.isTerminal { jobs[id]?.isCancelled = true }
         if job.state == .queued { end(id, .cancelled, nil) }
-        if job.state == .running { jobs[id]?.isCancelled = true }
         return true
     }
 
@@ -200,7 +267,11 @@ struct LedgerModel {
         jobs[id]?.state = state
         jobs[id]?.reason = reason
         jobs[id]?.finishedAt = time
-        lastSequence += 1
+        switch state {
+        case .succeeded: happens(.taskCompleted, to: id)
+        case .cancelled: happens(.taskCancelled, to: id)
+        default: happens(.taskFailed, to: id)
+        }
     }
 
     // MARK: What follows

@@ -121,6 +121,26 @@ import Testing
         await ledger.close()
     }
 
+    @Test func `an id that is used again finds both jobs' events, and a stream ends with the later job`() async throws {
+        let ledger = try open(Retention(jobs: .init(count: 1)))
+        try await end(ledger, "a", "b")
+        await ledger.sweep()
+        #expect(try await kept(ledger) == ["b"])
+        _ = try await ledger.submit(JobSpec(id: "a"))
+        let filter = EventFilter(jobIDs: ["a"])
+        let reader = try await ledger.makeReader(after: 0, filter: filter, endWhenDone: true)
+        var transcript = ReaderTranscript()
+        #expect(try await transcript.drain(reader, of: ledger.events) == .caughtUp)
+        #expect(transcript.sequences == [1, 2, 3, 7])
+        try await ledger.run("a")
+        #expect(try await transcript.drain(reader, of: ledger.events) == .ended)
+        #expect(transcript.sequences == [1, 2, 3, 7, 8, 9])
+        // The same from the database.
+        let page = try await ledger.events.page(after: 0, filter: filter, maxBytes: 10_000)
+        #expect(page.records.map(\.sequence) == [1, 2, 3, 7, 8, 9])
+        await ledger.close()
+    }
+
     // MARK: Jobs
 
     @Test(arguments: [10_000, 0]) func `ended jobs go by count, the first to end first`(recentJobs: Int) async throws {

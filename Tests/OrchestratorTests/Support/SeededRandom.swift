@@ -1,3 +1,5 @@
+import Foundation
+
 /// SplitMix64: the same seed gives the same numbers everywhere.
 struct SeededRandom: RandomNumberGenerator {
     private var state: UInt64
@@ -12,8 +14,14 @@ struct SeededRandom: RandomNumberGenerator {
         return mixed ^ (mixed >> 31)
     }
 
-    /// The fixed ones, which once found something or never did, and a new one for each run.
-    static let seeds: [UInt64] = [1, 2, 3, 4, 5, .random(in: 100...9_999_999)]
+    /// The fixed ones, which once found something or never did, and new ones for each run. `MODEL_SEED=N` in the
+    /// environment is that one alone, `MODEL_RUNS=N` so many new ones.
+    static let seeds: [UInt64] = {
+        let environment = ProcessInfo.processInfo.environment
+        if let seed = environment["MODEL_SEED"].flatMap({ UInt64($0) }) { return [seed] }
+        let runs = environment["MODEL_RUNS"].flatMap { Int($0) } ?? 1
+        return [1, 2, 3, 4, 5] + (0..<runs).map { _ in .random(in: 100...9_999_999) }
+    }()
 }
 
 /// The shortest list of operations that still fails, as far as leaving out runs of them finds it.
