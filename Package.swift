@@ -27,6 +27,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
@@ -36,6 +37,7 @@ let package = Package(
         .target(name: "CProto", dependencies: ["CLibprotobufC"], cSettings: strictC),
         .target(name: "CInteropProto", dependencies: ["CLibprotobufC"], cSettings: strictC),
         .target(name: "CLinux", cSettings: strictC),
+        .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "Protocol", dependencies: ["CProto", "CZlib"], swiftSettings: strict),
         .target(
@@ -67,6 +69,16 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Collections", package: "swift-collections"),
                 .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "EventSinks",
+            dependencies: [
+                "Orchestrator", "CLibrdkafka",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
@@ -112,7 +124,7 @@ let package = Package(
         .executableTarget(
             name: "dspy-orchestrator",
             dependencies: [
-                "Programs", "Services", "Gateway", "Orchestrator", "RPCServer", "Protocol", "Credentials",
+                "Programs", "Services", "Gateway", "Orchestrator", "EventSinks", "RPCServer", "Protocol", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -132,6 +144,13 @@ let package = Package(
         .testTarget(
             name: "OrchestratorTests", dependencies: ["Orchestrator", "dspy-job-supervisor"], swiftSettings: strict),
         .testTarget(
+            name: "EventSinksTests",
+            dependencies: [
+                "EventSinks", "Orchestrator", "CLibrdkafka",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "ServicesTests",
             dependencies: [
                 "Services", "RPCServer", "Protocol", "Orchestrator", "Credentials",
@@ -141,7 +160,7 @@ let package = Package(
         .testTarget(
             name: "dspy-orchestratorTests",
             dependencies: [
-                "dspy-orchestrator", "Programs", "Orchestrator", "Credentials",
+                "dspy-orchestrator", "Programs", "Orchestrator", "EventSinks", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

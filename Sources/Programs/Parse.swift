@@ -30,6 +30,21 @@ package enum Parse {
         return .some(days == 0 ? nil : .milliseconds(Int64(days * 86_400_000)))
     }
 
+    /// A number of hours, fractions allowed; 0 is no limit.
+    package static func hours(_ text: String) -> Duration?? {
+        guard let hours = Double(text), hours >= 0, hours <= 876_000 else { return nil }
+        return .some(hours == 0 ? nil : .milliseconds(Int64(hours * 3_600_000)))
+    }
+
+    /// `HOST:PORT`, with commas between several.
+    package static func brokers(_ text: String) -> String?? {
+        let brokers = text.split(separator: ",", omittingEmptySubsequences: false).map { broker in
+            String(broker.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+        }
+        guard brokers.allSatisfy({ address($0) != nil }) else { return nil }
+        return .some(brokers.joined(separator: ","))
+    }
+
     /// 0 is no limit.
     package static func limit(_ text: String) -> Int?? {
         guard let count = Int(text), count >= 0 else { return nil }

@@ -31,3 +31,18 @@ package struct Setting<Value> {
         return value
     }
 }
+
+/// Reads settings from flags and one environment.
+package struct SettingReader {
+    package let environment: [String: String]
+
+    package init(environment: [String: String]) { self.environment = environment }
+
+    package func callAsFunction<Value>(
+        _ flag: String, _ variable: String, _ given: String?, _ expected: String, _ fallback: Value,
+        _ parse: @escaping (String) -> Value?
+    ) throws -> Value {
+        try Setting(flag: "--\(flag)", variable: variable, parse: parse, expected: expected)
+            .value(given, environment: environment, default: fallback)
+    }
+}

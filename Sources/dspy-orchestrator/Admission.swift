@@ -9,9 +9,9 @@ final class Admission: Sendable {
     private let slurm: SlurmBridge?
     private let validate: @Sendable (JobSpec) throws(OrchestratorError) -> Void
 
-    /// Without a bridge what is for Slurm is refused.
-    ///
-    /// - Parameter validate: throws when a job could not be run on this machine.
+    /// - Parameters:
+    ///   - slurm: takes what is for Slurm; without it the ledger refuses that.
+    ///   - validate: throws when a job could not be run here.
     init(slurm: SlurmBridge?, validate: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void) {
         self.slurm = slurm
         self.validate = validate
@@ -33,13 +33,7 @@ final class Admission: Sendable {
 
     /// Only the payload.
     func check(_ spec: JobSpec) throws(OrchestratorError) {
-        if spec.jobClass.isLocal {
-            try validate(spec)
-        } else if let slurm {
-            try slurm.validate(spec)
-        } else {
-            try PayloadCommand.validate(spec)
-        }
+        if spec.jobClass.isLocal { try validate(spec) } else { try slurm?.validate(spec) }
     }
 }
 

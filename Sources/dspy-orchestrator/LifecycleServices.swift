@@ -26,14 +26,17 @@ struct RPCService: Service {
     }
 }
 
-struct SinkService: Service {
-    let runner: SinkRunner<ContinuousClock>
+/// All of them at once: each has the whole grace.
+struct SinkServices: Service {
+    let runners: [SinkRunner<ContinuousClock>]
 
     func run() async throws {
         await withGracefulShutdownHandler {
-            await runner.run()
+            await withTaskGroup(of: Void.self) { group in
+                for runner in runners { group.addTask { await runner.run() } }
+            }
         } onGracefulShutdown: {
-            runner.stop()
+            for runner in runners { runner.stop() }
         }
     }
 }

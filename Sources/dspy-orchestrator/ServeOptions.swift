@@ -161,6 +161,9 @@ struct ServeOptions: ParsableArguments {
     )
     var publishRate: String?
 
+    @OptionGroup(title: "Where events go")
+    var sinks: SinkOptions
+
     @OptionGroup(title: "Limits of gRPC")
     var rpcLimits: RPCLimitOptions
 }
@@ -175,6 +178,7 @@ struct ServeConfiguration {
     /// nil looks beside the server's own executable.
     var supervisor: String?
     var logDirectory: String
+    var sinks: SinkSettings
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
@@ -232,6 +236,7 @@ struct ServeConfiguration {
                 "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
                 "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
+        sinks = try SinkSettings(options.sinks, environment: environment)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
         isMetricsEnabled = try setting(
             "metrics-enabled", "METRICS_ENABLED", options.metricsEnabled, "true or false", true, Parse.boolean)

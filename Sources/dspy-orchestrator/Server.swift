@@ -1,4 +1,5 @@
 import Credentials
+import EventSinks
 import Foundation
 import Gateway
 import Logging
@@ -62,8 +63,8 @@ struct Server {
             configuration: FileQueueConfiguration(
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
                 lease: configuration.queueLease),
-            ledger: ledger, logger: logger, check: { spec throws(OrchestratorError) in try admission.check(spec) },
-            loads: { scheduler.loads })
+            ledger: ledger, logger: logger,
+            admit: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
         scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
         let logs = JobLogs(ledger: ledger) { id, attempt in
@@ -77,9 +78,9 @@ struct Server {
         let activity = RecentActivity()
         activity.follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
-        let sink = SinkRunner(
-            sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
-            logger: logger)
+        let sinks = try eventSinks().map {
+            SinkRunner(sink: $0, feed: EventFeed(ledger), metrics: metrics.sinks, logger: logger)
+        }
 
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
@@ -108,7 +109,7 @@ struct Server {
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
                 health: {
-                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + Self.health(slurm)
+                    Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + Self.health(slurm)
                         + credentials.health()
                 },
                 submit: { spec in
@@ -131,7 +132,7 @@ struct Server {
         }
 
         var services: [any Service] = [
-            LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
+            LedgerService(ledger: ledger), SinkServices(runners: sinks), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
             SchedulerService(
                 scheduler: scheduler, grace: configuration.shutdownGrace, queue: fileQueue, patience: .seconds(5)),
@@ -189,13 +190,25 @@ struct Server {
         return gateway
     }
 
-    private static func health(ledger: Ledger, sink: String, status: SinkStatus) -> [HealthCheck] {
-        let failure = ledger.writeFailure
-        return [
-            HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? ""),
-            HealthCheck(
-                name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? "", isRequired: false),
+    private func eventSinks() throws -> [any EventSink] {
+        var sinks: [any EventSink] = [
+            JSONLSink(directory: configuration.logDirectory, rotation: configuration.sinks.rotation)
         ]
+        if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
+        if let redDB = configuration.sinks.redDB { sinks.append(RedDBSink(redDB, logger: logger)) }
+        return sinks
+    }
+
+    private static func health(_ ledger: Ledger) -> [HealthCheck] {
+        let failure = ledger.writeFailure
+        return [HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? "")]
+    }
+
+    private static func health(_ sink: String, _ status: SinkStatus) -> HealthCheck {
+        let refusal = status.refusal.map { "it refused event \($0.sequence) (\($0.reason.rawValue)): \($0.detail)" }
+        return HealthCheck(
+            name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? refusal ?? "",
+            isRequired: false)
     }
 
     /// Slurm being away holds up only what is for Slurm.

@@ -67,6 +67,8 @@ final class FileQueueInbox: Sendable {
         var nextLook: Timestamp?
         /// There was more than one batch.
         var isFull = false
+        /// The claims are certainly this server's at the look's end.
+        var isSure = false
     }
 
     /// Files per submission: enough to share one commit, few enough to keep the first from waiting for the last.
@@ -75,7 +77,7 @@ final class FileQueueInbox: Sendable {
     private let configuration: FileQueueConfiguration
     private let directories: QueueDirectories
     private let claims: ClaimedFiles
-    private let check: @Sendable (JobSpec) throws(OrchestratorError) -> Void
+    private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let submit: @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>]
     private let ended: @Sendable (Job) async -> Void
     private let takenOver: @Sendable () async -> Void
@@ -89,7 +91,7 @@ final class FileQueueInbox: Sendable {
     private let stockWaiters = Mutex<[CheckedContinuation<Void, Never>]?>([])
 
     /// - Parameters:
-    ///   - check: whether a payload can be run here.
+    ///   - admit: throws when a task could not be run here.
     ///   - submit: gives each job's verdict, in their order.
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     ///   - takenOver: all that is still this server's is in `claims`; what else the ledger has open of the queue is
@@ -99,7 +101,7 @@ final class FileQueueInbox: Sendable {
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
-        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
+        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void,
         takenOver: @escaping @Sendable () async -> Void,
@@ -107,7 +109,7 @@ final class FileQueueInbox: Sendable {
     ) {
         self.configuration = configuration
         self.claims = claims
-        self.check = check
+        self.admit = admit
         self.submit = submit
         self.ended = ended
         self.takenOver = takenOver
@@ -138,19 +140,25 @@ final class FileQueueInbox: Sendable {
         defer { signs.cancel() }
         var changes = hints.hints.makeAsyncIterator()
         while !Task.isCancelled {
-            await takeUp()
+            // One turn on `work` between a file's arrival and its submission: each costs two changes of thread.
             let isNews = hints.takeNews()
-            let found = await work.run { [self] in
-                desk.withLock { desk in
+            var found = await work.run { [self] () -> Scan? in
+                renewWatch(hints)
+                return desk.withLock { desk in
                     if isNews { desk.isListingOld = true }
-                    return scan(&desk)
+                    return desk.lease == nil ? nil : scan(&desk)
                 }
             }
-            await submitUntilAccepted(found.claims)
-            if found.isFull { continue }
+            if found == nil {
+                await takeUp()
+                found = await work.run { [self] in desk.withLock { scan(&$0) } }
+            }
+            let look = found ?? Scan()
+            await submitUntilAccepted(look.claims, isSure: look.isSure)
+            if look.isFull { continue }
             let timer = Task { [configuration, now] in
                 var pause = min(configuration.rescanInterval, configuration.lease / 3)
-                if let next = found.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
+                if let next = look.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
                 try await Task.sleep(for: pause)
                 hints.hint()
             }
@@ -158,14 +166,6 @@ final class FileQueueInbox: Sendable {
             let isOver = await changes.next(isolation: nil) == nil
             timer.cancel()
             if isOver { break }
-            await work.run { [directories, logger] in
-                do {
-                    try directories.create()
-                    try hints.renew()
-                } catch {
-                    logger.error("the file queue can't be watched; looking every few seconds: \(error)")
-                }
-            }
         }
         await work.run { [self] in
             desk.withLock { desk in
@@ -178,6 +178,16 @@ final class FileQueueInbox: Sendable {
 
     /// From now on nothing is claimed. What is stays so until `run` ends.
     func stopClaiming() async { await work.run { [self] in desk.withLock { $0.isStopped = true } } }
+
+    /// The directories may have been removed or replaced.
+    private func renewWatch(_ hints: DirectoryHints) {
+        do {
+            try directories.create()
+            try hints.renew()
+        } catch {
+            logger.error("the file queue can't be watched; looking every few seconds: \(error)")
+        }
+    }
 
     /// Keeps the lease, however long a submission waits.
     private func showSigns(_ hints: DirectoryHints) async {
@@ -415,6 +425,7 @@ final class FileQueueInbox: Sendable {
             }
         }
         scan.isFull = scan.claims.count >= Self.batch
+        scan.isSure = lease.isSure(now: now())
         let unclaimed = desk.left.counts.filter { configuration.classes.contains($0.key) }
         let pending = desk.backlog.count + waiting + unclaimed.values.reduce(0, +)
         state.withLock { state in
@@ -487,7 +498,7 @@ final class FileQueueInbox: Sendable {
             let spec = try QueueTask.parse(
                 try WholeFile.read(path, limit: configuration.maxFileBytes), stem: stem)
             guard configuration.classes.contains(spec.jobClass) else { return .elsewhere(spec.jobClass) }
-            try check(spec)
+            try admit(spec)
             return .task(spec)
         } catch let error as JSONError {
             return .unfinished("it is not valid JSON: \(error)")
@@ -576,7 +587,7 @@ final class FileQueueInbox: Sendable {
 
     /// False also lets the lease go, so that it is taken anew with whatever was claimed under it: what is not submitted
     /// now must not be forgotten when nobody had taken it away after all.
-    private func isSure(_ desk: inout Desk) -> Bool {
+    private func isStillSure(_ desk: inout Desk) -> Bool {
         if desk.lease?.isSure(now: now()) == true { return true }
         desk.lease?.end()
         desk.lease = nil
@@ -584,14 +595,19 @@ final class FileQueueInbox: Sendable {
     }
 
     /// Submits until each has a verdict that lasts. While the ledger can't take more, no further file is claimed.
-    private func submitUntilAccepted(_ claims: [Claim]) async {
+    ///
+    /// - Parameter isSure: they were looked at just now.
+    private func submitUntilAccepted(_ claims: [Claim], isSure: Bool = false) async {
+        var isSure = isSure
         var left = claims[...]
         // Before the submission: the job may end before its verdict is read here.
         for claim in claims { self.claims.add(claim.path, jobID: claim.spec.id, jobClass: claim.spec.jobClass) }
         var backoff = Duration.milliseconds(100)
         while !left.isEmpty, !Task.isCancelled {
             // Another server may have taken them over meanwhile: this one then takes stock first.
-            guard await work.run({ [self] in desk.withLock { isSure(&$0) } }) else { return }
+            if !isSure { isSure = await work.run { [self] in desk.withLock { isStillSure(&$0) } } }
+            guard isSure else { return }
+            isSure = false
             let batch = left.prefix(Self.batch)
             let verdicts = await submit(batch.map(\.spec))
             var again: [Claim] = []

@@ -12,10 +12,10 @@ public struct AttemptDirectory: Sendable, Equatable {
         path = "\(jobsDirectory)/\(Self.shard(of: jobID))/\(jobID)/\(attempt)"
     }
 
+    public var exists: Bool { WholeFile.exists(path) }
+
     /// Of a worker, which has the same files but belongs to no job.
     init(worker path: String) { self.path = path }
-
-    public var exists: Bool { WholeFile.exists(path) }
 
     public var payload: String { path + "/payload.json" }
     public var standardInput: String { path + "/stdin" }

@@ -27,16 +27,14 @@ public enum PayloadCommand {
         } catch {
             throw .invalidArgument("payload", "payload is not valid JSON: \(error)")
         }
-        return try command(in: payload, of: spec, handlers)
+        return try command(in: payload, of: spec, handlers: handlers)
     }
 
-    /// Whatever runs it: this machine's runner, or a batch job, which has no handlers.
-    static func command(in payload: JSONNode) throws(OrchestratorError) -> JobCommand {
-        try command(in: payload, of: JobSpec(id: ""), Handlers())
-    }
-
-    private static func command(
-        in payload: JSONNode, of spec: JobSpec, _ handlers: Handlers
+    /// Whatever runs it: this machine's runner, or a batch job, for which there are no handlers.
+    ///
+    /// - Parameter payload: the spec's, parsed.
+    static func command(
+        in payload: JSONNode, of spec: JobSpec, handlers: Handlers = Handlers()
     ) throws(OrchestratorError) -> JobCommand {
         guard case .object = payload.value else {
             throw .invalidArgument(
