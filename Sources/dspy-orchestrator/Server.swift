@@ -85,14 +85,17 @@ struct Server {
             ]
         }
 
+        let checks: @Sendable () -> [HealthCheck] = {
+            Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + credentials.health()
+        }
+        metrics.registry.collector { [Self.family(checks())] }
+
         let gateway = GatewayServer(
             configuration: gatewayConfiguration(credentials),
             dependencies: GatewayDependencies(
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
-                health: {
-                    Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + credentials.health()
-                },
+                health: { checks() },
                 submit: { spec in
                     try admission.admit(spec)
                     return try await ledger.submit(spec)
@@ -166,6 +169,14 @@ struct Server {
         if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
         if let redDB = configuration.sinks.redDB { sinks.append(RedDBSink(redDB, logger: logger)) }
         return sinks
+    }
+
+    private static func family(_ checks: [HealthCheck]) -> MetricFamily {
+        MetricFamily(
+            name: "orchestrator_health_check", help: "The checks of /health: 1 is healthy, 0 is not.", kind: .gauge,
+            samples: checks.map {
+                MetricSample(labels: [MetricLabel("check", $0.name)], value: .number($0.isHealthy ? 1 : 0))
+            })
     }
 
     private static func health(_ ledger: Ledger) -> [HealthCheck] {
