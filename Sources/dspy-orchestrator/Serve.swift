@@ -19,7 +19,11 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let configuration = try ServeConfiguration(options)
         LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
+            var handler: any LogHandler =
+                switch configuration.logFormat {
+                case .text: StreamLogHandler.standardError(label: label)
+                case .json: JSONLogHandler.standardError(label: label)
+                }
             handler.logLevel = configuration.logLevel
             return handler
         }

@@ -58,6 +58,7 @@ struct Server {
         metrics.follow(scheduler)
         let activity = RecentActivity()
         activity.follow(ledger)
+        EventTrace(logger: logger).follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
         let sinks = try eventSinks().map {
             SinkRunner(sink: $0, feed: EventFeed(ledger), metrics: metrics.sinks, logger: logger)

@@ -174,7 +174,7 @@ public final class Scheduler: Sendable {
             await report(job, stopped(outcome))
         case .notStarted(let reason):
             logger.warning(
-                "an attempt could not be started and will be again: \(reason)", metadata: ["job": "\(job.id)"])
+                "an attempt could not be started and will be again: \(reason)", metadata: .job(job))
             ceased(start.slot, machineIsShort: true)
             await giveBack(job)
         }
@@ -227,8 +227,8 @@ public final class Scheduler: Sendable {
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
-        if job?.state == .queued {
-            logger.warning("a job could not be started and will be again: \(error)", metadata: ["job": "\(start.id)"])
+        if let job, job.state == .queued {
+            logger.warning("a job could not be started and will be again: \(error)", metadata: .job(job))
         }
         wake.yield()
     }
@@ -272,7 +272,8 @@ public final class Scheduler: Sendable {
                 return
             } catch {
                 tries += 1
-                let metadata: Logger.Metadata = ["job": "\(job.id)", "attempt": "\(job.attempt)"]
+                var metadata: Logger.Metadata = .job(job)
+                metadata["attempt"] = "\(job.attempt)"
                 logger.error("the end of an attempt can't be recorded now: \(error)", metadata: metadata)
                 if tries >= 3, state.withLock({ $0.stopMessage != nil }) { return }
                 try? await Task.sleep(for: backoff)
