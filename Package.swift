@@ -13,6 +13,7 @@ let package = Package(
     name: "dspy-orchestrator",
     products: [
         .executable(name: "dspy-orchestrator", targets: ["dspy-orchestrator"]),
+        .executable(name: "dspy-env-runner", targets: ["dspy-env-runner"]),
         .executable(name: "dspy-job-supervisor", targets: ["dspy-job-supervisor"]),
     ],
     dependencies: [
@@ -24,6 +25,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.0.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
@@ -66,6 +68,7 @@ let package = Package(
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Collections", package: "swift-collections"),
+                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .target(
@@ -99,10 +102,30 @@ let package = Package(
             ],
             resources: [.embedInCode("Resources/status.html")],
             swiftSettings: strict),
+        // What the executables share.
+        .target(
+            name: "Programs",
+            dependencies: [
+                "Orchestrator",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "dspy-env-runner",
+            dependencies: [
+                "Programs", "Gateway", "Orchestrator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "dspy-orchestrator",
             dependencies: [
-                "Services", "Gateway", "Orchestrator", "EventSinks", "RPCServer", "Protocol", "Credentials",
+                "Programs", "Services", "Gateway", "Orchestrator", "EventSinks", "RPCServer", "Protocol", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -138,7 +161,7 @@ let package = Package(
         .testTarget(
             name: "dspy-orchestratorTests",
             dependencies: [
-                "dspy-orchestrator", "Orchestrator", "EventSinks", "Credentials",
+                "dspy-orchestrator", "Programs", "Orchestrator", "EventSinks", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

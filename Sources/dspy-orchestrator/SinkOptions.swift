@@ -2,6 +2,7 @@ import ArgumentParser
 import EventSinks
 import Foundation
 import Orchestrator
+import Programs
 
 /// The flags of `serve` about where events go besides the ledger.
 struct SinkOptions: ParsableArguments {

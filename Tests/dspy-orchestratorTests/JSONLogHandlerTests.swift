@@ -4,7 +4,7 @@ import Orchestrator
 import Synchronization
 import Testing
 
-@testable import dspy_orchestrator
+@testable import Programs
 
 @Suite struct JSONLogHandlerTests {
     private func lines(_ body: (inout Logger) -> Void) throws -> [[String: String]] {

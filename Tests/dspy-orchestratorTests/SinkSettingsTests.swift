@@ -2,6 +2,7 @@ import ArgumentParser
 import EventSinks
 import Foundation
 import Orchestrator
+import Programs
 import Testing
 
 @testable import dspy_orchestrator

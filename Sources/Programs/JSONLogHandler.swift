@@ -2,19 +2,12 @@ import Foundation
 import Logging
 import Orchestrator
 
-/// How the log is written.
-enum LogFormat: String {
-    /// For people.
-    case text
-    case json
-}
-
 /// Log lines as JSON, one object a line: `time` (RFC 3339), `level`, `logger`, `message`, and each piece of metadata under
 /// its own name. Names that are taken stand behind `metadata.`.
-struct JSONLogHandler: LogHandler {
-    var logLevel: Logger.Level = .info
-    var metadata: Logger.Metadata = [:]
-    var metadataProvider: Logger.MetadataProvider?
+package struct JSONLogHandler: LogHandler {
+    package var logLevel: Logger.Level = .info
+    package var metadata: Logger.Metadata = [:]
+    package var metadataProvider: Logger.MetadataProvider?
     private let label: String
     private let write: @Sendable ([UInt8]) -> Void
     private let now: @Sendable () -> Timestamp
@@ -30,12 +23,12 @@ struct JSONLogHandler: LogHandler {
         self.now = now
     }
 
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) {
+    package func log(event: LogEvent) {
         var all = metadata
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
@@ -58,7 +51,7 @@ struct JSONLogHandler: LogHandler {
     }
 
     /// One write a line, so that lines of several threads don't mix.
-    static func standardError(label: String) -> JSONLogHandler {
+    package static func standardError(label: String) -> JSONLogHandler {
         JSONLogHandler(label: label) { line in
             var written = 0
             while written < line.count {
