@@ -250,7 +250,7 @@ public final class Scheduler: Sendable {
             }
         case .notStarted(let reason):
             logger.warning(
-                "an attempt could not be started and will be again: \(reason)", metadata: ["job": "\(job.id)"])
+                "an attempt could not be started and will be again: \(reason)", metadata: .job(job))
             ceased(start.slot, machineIsShort: true)
             await giveBack(job)
         }
@@ -303,8 +303,8 @@ public final class Scheduler: Sendable {
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
-        if job?.state == .queued {
-            logger.warning("a job could not be started and will be again: \(error)", metadata: ["job": "\(start.id)"])
+        if let job, job.state == .queued {
+            logger.warning("a job could not be started and will be again: \(error)", metadata: .job(job))
         }
         wake.yield()
     }
@@ -348,7 +348,8 @@ public final class Scheduler: Sendable {
                 return
             } catch {
                 tries += 1
-                let metadata: Logger.Metadata = ["job": "\(job.id)", "attempt": "\(job.attempt)"]
+                var metadata: Logger.Metadata = .job(job)
+                metadata["attempt"] = "\(job.attempt)"
                 logger.error("the end of an attempt can't be recorded now: \(error)", metadata: metadata)
                 if tries >= 3, state.withLock({ $0.stopMessage != nil }) { return }
                 try? await Task.sleep(for: backoff)
