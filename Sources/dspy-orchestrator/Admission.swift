@@ -7,9 +7,15 @@ import Synchronization
 final class Admission: Sendable {
     private let draining = Atomic<Bool>(false)
     private let slurm: SlurmBridge?
+    private let validate: @Sendable (JobSpec) throws(OrchestratorError) -> Void
 
-    /// Without a bridge what is for Slurm is refused.
-    init(slurm: SlurmBridge?) { self.slurm = slurm }
+    /// - Parameters:
+    ///   - slurm: takes what is for Slurm; without it the ledger refuses that.
+    ///   - validate: throws when a job could not be run here.
+    init(slurm: SlurmBridge?, validate: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void) {
+        self.slurm = slurm
+        self.validate = validate
+    }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
@@ -27,7 +33,7 @@ final class Admission: Sendable {
 
     /// Only the payload.
     func check(_ spec: JobSpec) throws(OrchestratorError) {
-        if let slurm, spec.jobClass == .gpuSlurm { try slurm.validate(spec) } else { try PayloadCommand.validate(spec) }
+        if spec.jobClass.isLocal { try validate(spec) } else { try slurm?.validate(spec) }
     }
 }
 

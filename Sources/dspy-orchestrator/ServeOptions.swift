@@ -3,6 +3,7 @@ import Credentials
 import Foundation
 import Logging
 import Orchestrator
+import Programs
 import RPCServer
 import Services
 
@@ -61,12 +62,19 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Jobs of class cpu_long running at once. (env: ORCHESTRATOR_CPU_LONG_LIMIT; default: the processors)")
     var cpuLongLimit: String?
 
-    @Option(help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: 1)")
+    @Option(
+        help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: one for each GPU, else 1)")
     var gpuLimit: String?
 
     @OptionGroup var slurm: SlurmServeOptions
 
     @OptionGroup var retention: RetentionOptions
+
+    @Option(
+        help:
+            "A YAML file with handlers, and the limits, sandbox, GPUs and concurrency of jobs; see Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
+    )
+    var config: String?
 
     @Option(
         help:
@@ -83,6 +91,12 @@ struct ServeOptions: ParsableArguments {
             "trace, debug, info, notice, warning, error or critical, on standard error. (env: ORCHESTRATOR_LOG_LEVEL; default: info)"
     )
     var logLevel: String?
+
+    @Option(
+        help:
+            "text, or json: one object a line with time, level, logger, message and what else there is to say. (env: ORCHESTRATOR_LOG_FORMAT; default: text)"
+    )
+    var logFormat: String?
 
     @Option(
         help: "true logs each gRPC call when it is over. (env: ORCHESTRATOR_ACCESS_LOG; default: false)")
@@ -153,6 +167,9 @@ struct ServeOptions: ParsableArguments {
     )
     var publishRate: String?
 
+    @OptionGroup(title: "Where events go")
+    var sinks: SinkOptions
+
     @OptionGroup(title: "Limits of gRPC")
     var rpcLimits: RPCLimitOptions
 }
@@ -167,13 +184,19 @@ struct ServeConfiguration {
     /// nil looks beside the server's own executable.
     var supervisor: String?
     var logDirectory: String
+    var sinks: SinkSettings
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
+    /// Otherwise it follows the number of devices.
+    var isGPULimitGiven: Bool
+    /// What the file of --config says about running jobs.
+    var runner: RunnerSettings
     var retention: Retention
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
+    var logFormat: LogFormat
     var logsCalls: Bool
     /// nil is plain text.
     var tls: TLSFiles?
@@ -220,6 +243,7 @@ struct ServeConfiguration {
                 "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
                 "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
+        sinks = try SinkSettings(options.sinks, environment: environment)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
         isMetricsEnabled = try setting(
             "metrics-enabled", "METRICS_ENABLED", options.metricsEnabled, "true or false", true, Parse.boolean)
@@ -234,6 +258,13 @@ struct ServeConfiguration {
             .gpu: try setting(
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
+        isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
+        let configFile = try setting("config", "ORCHESTRATOR_CONFIG", options.config, "a path", "", Parse.path)
+        do {
+            runner = try (configFile.isEmpty ? SettingsFile() : SettingsFile(path: configFile)).runner
+        } catch {
+            throw ValidationError(error.message)
+        }
         retention = try Retention(options.retention, environment: environment)
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
@@ -247,6 +278,9 @@ struct ServeConfiguration {
             "log-level", "ORCHESTRATOR_LOG_LEVEL", options.logLevel,
             "one of trace, debug, info, notice, warning, error, critical", .info
         ) { Logger.Level(rawValue: $0.lowercased()) }
+        logFormat = try setting(
+            "log-format", "ORCHESTRATOR_LOG_FORMAT", options.logFormat, "text or json", .text
+        ) { LogFormat(rawValue: $0.lowercased()) }
         let isInsecure = try setting(
             "insecure", "ORCHESTRATOR_INSECURE", options.insecure, "true or false", false, Parse.boolean)
         func file(_ flag: String, _ variable: String, _ given: String?) throws -> CredentialFile? {

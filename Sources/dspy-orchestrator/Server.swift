@@ -1,8 +1,10 @@
 import Credentials
+import EventSinks
 import Foundation
 import Gateway
 import Logging
 import Orchestrator
+import Programs
 import Protocol
 import RPCServer
 import ServiceLifecycle
@@ -39,11 +41,14 @@ struct Server {
             for directory in outputDirectories { AttemptOutput.remove(of: jobs, in: directory, logger: logger) }
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
+        let runnerConfiguration = runnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before)
         let runner = try Runner(
-            configuration: RunnerConfiguration(
-                jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles.before),
-            serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
-        let limits = ConcurrencyLimits(byClass: configuration.limits)
+            configuration: runnerConfiguration, serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        var limits = ConcurrencyLimits(byClass: configuration.limits, adaptive: configuration.runner.concurrency)
+        let gpus = runnerConfiguration.gpus.count
+        if gpus > 0, !configuration.isGPULimitGiven, configuration.runner.concurrency[.gpu] == nil {
+            limits.byClass[.gpu] = gpus
+        }
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
         let metrics = OrchestratorMetrics()
         metrics.follow(ledger)
@@ -53,12 +58,14 @@ struct Server {
                 slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
                 serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         }
-        let admission = Admission(slurm: slurm)
+        let admission = Admission(slurm: slurm) { spec throws(OrchestratorError) in try runner.validate(spec) }
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
                 lease: configuration.queueLease),
-            ledger: ledger, logger: logger, check: { spec throws(OrchestratorError) in try admission.check(spec) })
+            ledger: ledger, logger: logger,
+            check: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
+        scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
         let logs = JobLogs(ledger: ledger) { id, attempt in
             // One that left the memory may have been either's; both keep to their own directories.
@@ -70,10 +77,11 @@ struct Server {
         }
         let activity = RecentActivity()
         activity.follow(ledger)
+        EventTrace(logger: logger).follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
-        let sink = SinkRunner(
-            sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
-            logger: logger)
+        let sinks = try eventSinks().map {
+            SinkRunner(sink: $0, feed: EventFeed(ledger), metrics: metrics.sinks, logger: logger)
+        }
 
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
@@ -96,15 +104,18 @@ struct Server {
             ]
         }
 
+        let checks: @Sendable () -> [HealthCheck] = {
+            Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + Self.health(slurm)
+                + credentials.health()
+        }
+        metrics.registry.collector { [Self.family(checks())] }
+
         let gateway = GatewayServer(
             configuration: gatewayConfiguration(credentials),
             dependencies: GatewayDependencies(
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
-                health: {
-                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + Self.health(slurm)
-                        + credentials.health()
-                },
+                health: { checks() },
                 submit: { spec in
                     try admission.admit(spec)
                     return try await ledger.submit(spec)
@@ -125,9 +136,10 @@ struct Server {
         }
 
         var services: [any Service] = [
-            LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
+            LedgerService(ledger: ledger), SinkServices(runners: sinks), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
-            SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
+            SchedulerService(
+                scheduler: scheduler, grace: configuration.shutdownGrace, queue: fileQueue, patience: .seconds(5)),
         ]
         if let slurm { services.append(SlurmService(bridge: slurm)) }
         services += [
@@ -162,6 +174,14 @@ struct Server {
         }
     }
 
+    private func runnerConfiguration(jobsDirectory: String, openFiles: UInt64?) -> RunnerConfiguration {
+        var runner = RunnerConfiguration(
+            jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles)
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        runner.apply(configuration.runner, path: path)
+        return runner
+    }
+
     private func gatewayConfiguration(_ credentials: ServerCredentials) -> GatewayConfiguration {
         var gateway = GatewayConfiguration(host: configuration.http.host, port: configuration.http.port)
         if let tls = credentials.tls { gateway.tls = { tls.value.http } }
@@ -174,13 +194,33 @@ struct Server {
         return gateway
     }
 
-    private static func health(ledger: Ledger, sink: String, status: SinkStatus) -> [HealthCheck] {
-        let failure = ledger.writeFailure
-        return [
-            HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? ""),
-            HealthCheck(
-                name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? "", isRequired: false),
+    private func eventSinks() throws -> [any EventSink] {
+        var sinks: [any EventSink] = [
+            JSONLSink(directory: configuration.logDirectory, rotation: configuration.sinks.rotation)
         ]
+        if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
+        if let redDB = configuration.sinks.redDB { sinks.append(RedDBSink(redDB, logger: logger)) }
+        return sinks
+    }
+
+    private static func family(_ checks: [HealthCheck]) -> MetricFamily {
+        MetricFamily(
+            name: "orchestrator_health_check", help: "The checks of /health: 1 is healthy, 0 is not.", kind: .gauge,
+            samples: checks.map {
+                MetricSample(labels: [MetricLabel("check", $0.name)], value: .number($0.isHealthy ? 1 : 0))
+            })
+    }
+
+    private static func health(_ ledger: Ledger) -> [HealthCheck] {
+        let failure = ledger.writeFailure
+        return [HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? "")]
+    }
+
+    private static func health(_ sink: String, _ status: SinkStatus) -> HealthCheck {
+        let refusal = status.refusal.map { "it refused event \($0.sequence) (\($0.reason.rawValue)): \($0.detail)" }
+        return HealthCheck(
+            name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? refusal ?? "",
+            isRequired: false)
     }
 
     /// Slurm being away holds up only what is for Slurm.

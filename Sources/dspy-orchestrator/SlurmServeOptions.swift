@@ -1,5 +1,6 @@
 import ArgumentParser
 import Orchestrator
+import Programs
 
 /// The flags of the Slurm bridge.
 struct SlurmServeOptions: ParsableArguments {

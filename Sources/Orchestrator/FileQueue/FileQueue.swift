@@ -7,10 +7,13 @@ public final class FileQueue: Sendable {
     private let inbox: FileQueueInbox
     private let doneWriter: DoneWriter
 
-    /// - Parameter check: whether a task's payload can be run here; throws the reason that is written beside the file.
+    /// - Parameters:
+    ///   - check: whether a task's payload can be run here; throws the reason that is written beside the file.
+    ///   - loads: how the classes stand here, so that others on the same directory get their share.
     public init(
         configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger,
-        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate
+        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
+        loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])? = nil
     ) {
         let directories = QueueDirectories(configuration.directory)
         directory = configuration.directory
@@ -23,7 +26,7 @@ public final class FileQueue: Sendable {
             configuration: configuration, claims: claims, logger: logger, check: check,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
             ended: { job in await doneWriter.write(job) },
-            takenOver: { await Self.letGo(ledger, claims, logger) })
+            takenOver: { await Self.letGo(ledger, claims, logger) }, loads: loads)
     }
 
     /// Another server has this one's claims that are not there any more, and runs them: what the ledger still has open of
@@ -32,9 +35,9 @@ public final class FileQueue: Sendable {
         for job in ledger.openJobs() where job.spec.source == .fileQueue && !claims.isAwaited(job.id) {
             do {
                 _ = try await ledger.cancel(job.id, reason: Job.takenOver, source: JobSource.fileQueue.rawValue)
-                logger.warning("another server has taken over a job", metadata: ["job": "\(job.id)"])
+                logger.warning("another server has taken over a job", metadata: .job(job))
             } catch {
-                logger.error("a job that another server took over can't be cancelled: \(error)")
+                logger.error("a job that another server took over can't be cancelled: \(error)", metadata: .job(job))
             }
         }
     }
@@ -60,6 +63,26 @@ public final class FileQueue: Sendable {
     /// Writes the done files of everything that has ended so far: the last thing before the ledger closes. Not needed for
     /// correctness, as the next start does the same.
     public func finish() async { await doneWriter.catchUp() }
+
+    /// Returns when what another server took over meanwhile is no longer among the ledger's open jobs: until then none of
+    /// them should start. `run` must have been called, or be about to be.
+    ///
+    /// - Parameter patience: for a directory that can't be used now; nil is for ever.
+    public func untilStockIsTaken(patience: Duration?) async {
+        if let patience {
+            Task { [inbox] in
+                try await Task.sleep(for: patience)
+                inbox.tellStockIsTaken()
+            }
+        }
+        await inbox.untilStockIsTaken()
+    }
+
+    /// From now on nothing is claimed; what is claimed goes on. First to be called at a stop, while jobs still end.
+    public func stopClaiming() async { await inbox.stopClaiming() }
+
+    /// Tasks of each class that wait in `pending/` for room here, or with others.
+    public var unclaimed: [JobClass: Int] { inbox.unclaimed }
 
     public var counts: QueueCounts {
         let files = inbox.counts

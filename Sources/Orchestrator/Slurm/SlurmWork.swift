@@ -41,7 +41,7 @@ struct SlurmWork: Sendable {
             if let node = payload[key], case .null = node.value { false } else { payload[key] != nil }
         }
         if hasCommand {
-            let command = try PayloadCommand.command(in: payload)
+            let command = try PayloadCommand.command(in: payload, of: spec)
             try Self.checkSize(command)
             program = .command(command)
             return

@@ -15,6 +15,14 @@ final class Scratch: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
+    func runner(_ configure: (inout RunnerConfiguration) -> Void) throws -> Runner {
+        var configuration = RunnerConfiguration(jobsDirectory: path + "/jobs", grace: .milliseconds(200))
+        configure(&configuration)
+        return try Runner(
+            configuration: configuration, serverEnvironment: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
+            logger: Logger(label: "test"))
+    }
+
     func runner(
         grace: Duration = .milliseconds(200), outputCap: Int64 = 1 << 20,
         environment: [String: String] = ["PATH": "/usr/bin:/bin", "HOME": "/root", "SECRET": "x"],
@@ -43,7 +51,7 @@ final class Scratch: Sendable {
 
 /// Asks again until it holds, and gives up after a while. For what other processes do, which nobody announces.
 func eventually(
-    within limit: Duration = .seconds(60), _ condition: () throws -> Bool,
+    within limit: Duration = .seconds(180), _ condition: () throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {
     let deadline = ContinuousClock.now.advanced(by: limit)

@@ -1,0 +1,158 @@
+"""The image, built and started by a real Docker engine, and the services of docker-compose.yml."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from engine import COMPOSE_FILE, DOCKERFILE, IMAGE, Engine, Project
+from eventually import eventually
+from programs import RUNNER, variables
+from server import EXECUTABLE, ROOT
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="dockerd needs root")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    made = Engine()
+    try:
+        made.start(builds=True)
+        made.build_image()
+        made.stop()
+        made.start(builds=False)
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def project(engine: Engine) -> Iterator[Project]:
+    made = Project(engine, "test")
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+def drop(queue: Path, name: str, *command: str) -> None:
+    """As any program would: written elsewhere, renamed into pending/."""
+    task = {"id": name, "class": "cpu_short", "payload": {"command": list(command)}}
+    (queue / f"{name}.tmp").write_text(json.dumps(task))
+    (queue / f"{name}.tmp").rename(queue / "pending" / f"{name}.json")
+
+
+def done(queue: Path, name: str) -> Any:
+    file = queue / "done" / f"{name}.json"
+    eventually(file.exists, f"done/{name}.json", 120)
+    return json.loads(file.read_text())
+
+
+@needs_root
+@pytest.mark.timeout(900)
+def test_the_image_runs_as_nobody_in_particular_and_reaps(engine: Engine) -> None:
+    configuration = json.loads(engine.docker("image", "inspect", IMAGE))[0]["Config"]
+    assert configuration["User"] == "10001:10001"
+    assert configuration["Entrypoint"] == ["/usr/bin/tini", "--"]
+    assert configuration["Healthcheck"]["Test"][:2] == ["CMD", "sh"]
+    run = ["run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", IMAGE]
+    assert (
+        engine.docker(*run, "dspy-orchestrator", "--version")
+        == subprocess.run([EXECUTABLE, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    writable = engine.docker(*run, "sh", "-c", "touch /usr/x /etc/x /var/lib/x 2>&1 || id --user").splitlines()
+    assert writable[-1] == "10001"
+
+
+@needs_root
+@pytest.mark.timeout(900)
+def test_a_job_goes_through_by_rpc_and_by_file(project: Project) -> None:
+    project.up("orchestrator")
+    assert project.orch("submit", "--wait", "--", "sh", "-c", 'echo "__DSPY_RESULT__:[42]"').split() == ["[42]"]
+    drop(project.queue, "by-file", "id", "--user")
+    answer = done(project.queue, "by-file")
+    assert (answer["status"], answer["exit_code"]) == ("completed", 0)
+
+
+@needs_root
+@pytest.mark.timeout(900)
+def test_sigterm_gives_jobs_their_grace_and_exits_0(project: Project) -> None:
+    project.up("orchestrator")
+    project.orch("submit", "--id", "runs", "--", "sleep", "3")
+    eventually(lambda: "running" in project.orch("status", "runs"), "the job runs")
+    container = project.orchestrator
+    before = time.monotonic()
+    project.compose("stop")
+    state = project.engine.inspect(container)["State"]
+    assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+    assert time.monotonic() - before < 45
+    project.up("orchestrator")
+    assert "succeeded" in project.orch("status", "runs")
+
+
+@needs_root
+@pytest.mark.timeout(900)
+def test_a_killed_server_comes_back_with_every_job(project: Project) -> None:
+    project.up("orchestrator")
+    names = [f"job-{number}" for number in range(12)]
+    for name in names:
+        project.orch("submit", "--id", name, "--attempts", "3", "--", "sleep", "1")
+    project.kill(project.orchestrator)
+    project.until_healthy()
+    for name in names:
+        project.orch("wait", name)
+
+
+@needs_root
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not RUNNER.exists(), reason="this build has no dspy-env-runner")
+def test_nothing_is_lost_when_a_runner_is_killed_and_the_server_restarted(project: Project) -> None:
+    project.up()
+    runners = project.containers("env-runner")
+    assert len(runners) == 2
+    queue = project.queue
+    names = [f"task-{number}" for number in range(60)]
+    for name in names:
+        drop(queue, name, "sleep", "1")
+
+    def busy() -> str:
+        """A runner that has claimed something; its lease names its host, which is its container."""
+        for lease in (queue / "claimed").glob("*/.lease"):
+            host = json.loads(lease.read_text() or "{}").get("host", "none")
+            for runner in runners:
+                if runner.startswith(host) and list(lease.parent.glob("task-*.json")):
+                    return runner
+        return ""
+
+    project.kill(eventually(busy, "a runner has a task"))
+    project.orch("submit", "--id", "by-rpc", "--attempts", "3", "--", "sleep", "2")
+    project.compose("restart", "--timeout", "45", "orchestrator")
+    project.until_healthy()
+    for name in names:
+        assert done(queue, name)["status"] == "completed", name
+    project.orch("wait", "by-rpc")
+    assert not list((queue / "failed").iterdir())
+    assert not list((queue / "pending").iterdir())
+
+
+def test_docker_and_compose_find_no_fault(tmp_path: Path) -> None:
+    subprocess.run([ROOT / ".venv/bin/hadolint", str(DOCKERFILE)], check=True, timeout=60)
+    subprocess.run(
+        [ROOT / ".venv/bin/check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)],
+        check=True,
+        timeout=60,
+    )
+
+
+def test_the_programs_know_every_variable() -> None:
+    services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
+    assert set(services["orchestrator"]["environment"]) <= variables(EXECUTABLE)
+    if RUNNER.exists():
+        assert set(services["env-runner"]["environment"]) - {"HEALTHCHECK_URL"} <= variables(str(RUNNER))
