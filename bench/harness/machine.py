@@ -25,10 +25,10 @@ def need(program: str, package: str) -> str:
     return found
 
 
-def described() -> str:
+def described(is_pinned: bool = True) -> str:
     model = re.search(r"model name\s*:\s*(.+)", pathlib.Path("/proc/cpuinfo").read_text())
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    shared = "one core for both" if len(CORES) < 2 else "server on one, load on another"
+    shared = "one core for both" if len(CORES) < 2 else "server on one, load on another" if is_pinned else "none pinned"
     return (
         f"{len(CORES)} cores ({shared}) of {model[1].strip() if model else platform.machine()}; "
         f"load averages at the end {load} on {len(CORES)} cores (1, 5, 15 min; the benchmark itself is about 2)"
