@@ -45,6 +45,8 @@ public final class Scheduler: Sendable {
     /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
+    /// What the machine says; a test says something else.
+    let pressure = Mutex<@Sendable () -> MachinePressure>(MachinePressure.now)
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
@@ -81,7 +83,7 @@ public final class Scheduler: Sendable {
         }
         wake.yield()
         let adapting = Task { [weak self] in
-            while self?.adapt(pressure: MachinePressure.now()) == true { try await Task.sleep(for: .seconds(1)) }
+            while let self, adapt(pressure: pressure.withLock { $0 }()) { try await Task.sleep(for: .seconds(1)) }
         }
         for await _ in wakes { startDue() }
         adapting.cancel()
