@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ class Cluster:
         assert self._cluster
         self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), PARTITIONS, BROKERS)
 
+        self._ports = [int(address.rpartition(":")[2]) for address in self.bootstrap_servers.split(",")]
+        self._kept: dict[int, socket.socket] = {}
+
     @property
     def bootstrap_servers(self) -> str:
         text = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster)
@@ -47,12 +51,21 @@ class Cluster:
     def take_down(self, *brokers: int) -> None:
         for broker in brokers:
             assert self._library.rd_kafka_mock_broker_set_down(self._cluster, broker) == 0
+            # The broker will want its port back, and the library aborts when somebody else has it by then. A socket
+            # that is bound and does not listen keeps others off it, and lets the broker's own in.
+            kept = socket.socket()
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.bind(("127.0.0.1", self._ports[broker - 1]))
+            self._kept[broker] = kept
 
     def bring_up(self, *brokers: int) -> None:
         for broker in brokers:
             assert self._library.rd_kafka_mock_broker_set_up(self._cluster, broker) == 0
+            self._kept.pop(broker).close()
 
     def close(self) -> None:
+        for kept in self._kept.values():
+            kept.close()
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
         self._library.rd_kafka_destroy(self._client)
 

@@ -23,12 +23,10 @@ final class MockCluster: @unchecked Sendable {
 
     var bootstrapServers: String { String(cString: rd_kafka_mock_cluster_bootstraps(cluster)) }
 
-    func takeDown(_ brokers: ClosedRange<Int32> = 1...3) {
-        for broker in brokers { rd_kafka_mock_broker_set_down(cluster, broker) }
-    }
-
-    func bringUp(_ brokers: ClosedRange<Int32> = 1...3) {
-        for broker in brokers { rd_kafka_mock_broker_set_up(cluster, broker) }
+    /// How long each answer takes from now on, in milliseconds. Brokers that are down are the system tests' affair: the
+    /// library aborts the process when one can't have its port back.
+    func delay(_ milliseconds: Int32) {
+        for broker: Int32 in 1...3 { rd_kafka_mock_broker_set_rtt(cluster, broker, milliseconds) }
     }
 
     /// The next Produce requests are answered with these.
