@@ -13,6 +13,7 @@ let package = Package(
     name: "dspy-orchestrator",
     products: [
         .executable(name: "dspy-orchestrator", targets: ["dspy-orchestrator"]),
+        .executable(name: "dspy-env-runner", targets: ["dspy-env-runner"]),
         .executable(name: "dspy-job-supervisor", targets: ["dspy-job-supervisor"]),
     ],
     dependencies: [
@@ -24,7 +25,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.0.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
@@ -34,6 +37,7 @@ let package = Package(
         .target(name: "CProto", dependencies: ["CLibprotobufC"], cSettings: strictC),
         .target(name: "CInteropProto", dependencies: ["CLibprotobufC"], cSettings: strictC),
         .target(name: "CLinux", cSettings: strictC),
+        .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "Protocol", dependencies: ["CProto", "CZlib"], swiftSettings: strict),
         .target(
@@ -64,6 +68,17 @@ let package = Package(
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Collections", package: "swift-collections"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "EventSinks",
+            dependencies: [
+                "Orchestrator", "CLibrdkafka",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
@@ -87,10 +102,29 @@ let package = Package(
             ],
             resources: [.embedInCode("Resources/status.html")],
             swiftSettings: strict),
+        // What the executables share.
+        .target(
+            name: "Programs",
+            dependencies: [
+                "Orchestrator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "dspy-env-runner",
+            dependencies: [
+                "Programs", "Gateway", "Orchestrator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "dspy-orchestrator",
             dependencies: [
-                "Services", "Gateway", "Orchestrator", "RPCServer", "Protocol", "Credentials",
+                "Programs", "Services", "Gateway", "Orchestrator", "EventSinks", "RPCServer", "Protocol", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -110,6 +144,13 @@ let package = Package(
         .testTarget(
             name: "OrchestratorTests", dependencies: ["Orchestrator", "dspy-job-supervisor"], swiftSettings: strict),
         .testTarget(
+            name: "EventSinksTests",
+            dependencies: [
+                "EventSinks", "Orchestrator", "CLibrdkafka",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "ServicesTests",
             dependencies: [
                 "Services", "RPCServer", "Protocol", "Orchestrator", "Credentials",
@@ -119,7 +160,7 @@ let package = Package(
         .testTarget(
             name: "dspy-orchestratorTests",
             dependencies: [
-                "dspy-orchestrator", "Orchestrator", "Credentials",
+                "dspy-orchestrator", "Programs", "Orchestrator", "EventSinks", "Credentials",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

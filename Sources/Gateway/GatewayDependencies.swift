@@ -22,6 +22,8 @@ public struct GatewayDependencies: Sendable {
     public var logs: JobLogs
     /// The numbers of `/v1/overview`.
     public var overview: @Sendable () -> Overview
+    /// nil without a Slurm bridge.
+    public var slurm: SlurmDependencies?
 
     public init(
         version: String, uptime: @escaping @Sendable () -> Duration, registry: MetricsRegistry,
@@ -32,7 +34,7 @@ public struct GatewayDependencies: Sendable {
         list: @escaping @Sendable (JobQuery) async throws -> JobPage,
         queueCounts: @escaping @Sendable () async throws -> QueueCounts,
         follow: @escaping @Sendable (EventRequest, EventFollower.Encoding) async throws -> EventFollower,
-        logs: JobLogs, overview: @escaping @Sendable () -> Overview
+        logs: JobLogs, overview: @escaping @Sendable () -> Overview, slurm: SlurmDependencies? = nil
     ) {
         self.version = version
         self.uptime = uptime
@@ -47,6 +49,23 @@ public struct GatewayDependencies: Sendable {
         self.follow = follow
         self.logs = logs
         self.overview = overview
+        self.slurm = slurm
+    }
+}
+
+/// What the routes need from the Slurm bridge.
+public struct SlurmDependencies: Sendable {
+    /// Returns when Slurm has the job, or it has ended, or after the limit.
+    public var submission: @Sendable (_ id: String, _ limit: Duration) async -> Void
+    /// The job whose newest batch job has this id in Slurm; throws `notFound` when there is none.
+    public var job: @Sendable (_ slurmJobID: String) async throws -> Job
+
+    public init(
+        submission: @escaping @Sendable (_ id: String, _ limit: Duration) async -> Void,
+        job: @escaping @Sendable (_ slurmJobID: String) async throws -> Job
+    ) {
+        self.submission = submission
+        self.job = job
     }
 }
 

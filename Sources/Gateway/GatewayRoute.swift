@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Orchestrator
 
 /// One row of the gateway's table of routes: the router is built from it, and so are the answers to requests that fit
 /// none.
@@ -21,6 +22,24 @@ struct GatewayRoute: Sendable {
         let mine = path.split(separator: "/")
         let others = other.split(separator: "/")
         return mine.count == others.count && zip(mine, others).allSatisfy { $0 == $1 || $0.hasPrefix("{") }
+    }
+}
+
+extension GatewayRoute {
+    /// The router of a table, with what stands before every route.
+    static func router(
+        _ table: [GatewayRoute], configuration: GatewayConfiguration, registry: MetricsRegistry
+    ) -> Router<GatewayContext> {
+        let router = Router(context: GatewayContext.self, options: .autoGenerateHeadEndpoints)
+        router.add(middleware: RequestMetrics(registry))
+        router.add(middleware: RefusalMiddleware(unknownRoute: UnknownRoute(table)))
+        router.add(
+            middleware: BrowserGuardMiddleware(browserGuard: BrowserGuard(isLoopback: configuration.isLoopback)))
+        if let access = configuration.access {
+            router.add(middleware: AccessMiddleware(access: access, isEncrypted: configuration.tls != nil))
+        }
+        for route in table { router.on(RouterPath(route.path), method: route.method, use: route.answer) }
+        return router
     }
 }
 

@@ -18,9 +18,6 @@ struct GatewayRoutes: Sendable {
     var table: [GatewayRoute] {
         [
             GatewayRoute(.get, "/metrics", metrics),
-            GatewayRoute(.get, "/health", health),
-            GatewayRoute(.get, "/livez", live),
-            GatewayRoute(.get, "/readyz", ready),
             GatewayRoute(.post, "/queue/submit", submit),
             GatewayRoute(.get, "/queue/status", queueStatus),
             GatewayRoute(.get, "/slurm/status/{id}", slurmStatus),
@@ -31,19 +28,13 @@ struct GatewayRoutes: Sendable {
             GatewayRoute(.get, "/v1/overview", overview),
             GatewayRoute(.get, "/", statusPage),
         ]
+            + HealthRoutes(
+                version: dependencies.version, uptime: dependencies.uptime, isDraining: dependencies.isDraining,
+                health: dependencies.health
+            ).table
     }
 
     func router() -> Router<GatewayContext> {
-        let table = self.table
-        let router = Router(context: GatewayContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: RequestMetrics(dependencies.registry))
-        router.add(middleware: RefusalMiddleware(unknownRoute: UnknownRoute(table)))
-        router.add(
-            middleware: BrowserGuardMiddleware(browserGuard: BrowserGuard(isLoopback: configuration.isLoopback)))
-        if let access = configuration.access {
-            router.add(middleware: AccessMiddleware(access: access, isEncrypted: configuration.tls != nil))
-        }
-        for route in table { router.on(RouterPath(route.path), method: route.method, use: route.answer) }
-        return router
+        GatewayRoute.router(table, configuration: configuration, registry: dependencies.registry)
     }
 }

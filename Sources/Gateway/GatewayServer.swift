@@ -9,7 +9,7 @@ import ServiceLifecycle
 /// in flight are answered or their grace is over.
 public struct GatewayServer: Service {
     private let configuration: GatewayConfiguration
-    private let dependencies: GatewayDependencies
+    private let router: @Sendable () -> Router<GatewayContext>
     private let logger: Logger
     private let onListening: @Sendable (_ host: String, _ port: Int) async -> Void
 
@@ -18,8 +18,28 @@ public struct GatewayServer: Service {
         configuration: GatewayConfiguration, dependencies: GatewayDependencies, logger: Logger,
         onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void = { _, _ in }
     ) {
+        self.init(configuration: configuration, logger: logger, onListening: onListening) {
+            GatewayRoutes(configuration: configuration, dependencies: dependencies).router()
+        }
+    }
+
+    /// The routes of a runner of its own.
+    public init(
+        configuration: GatewayConfiguration, runner dependencies: RunnerDependencies, logger: Logger,
+        onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void = { _, _ in }
+    ) {
+        self.init(configuration: configuration, logger: logger, onListening: onListening) {
+            RunnerRoutes(dependencies: dependencies).router(configuration)
+        }
+    }
+
+    private init(
+        configuration: GatewayConfiguration, logger: Logger,
+        onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void,
+        router: @escaping @Sendable () -> Router<GatewayContext>
+    ) {
         self.configuration = configuration
-        self.dependencies = dependencies
+        self.router = router
         self.logger = logger
         self.onListening = onListening
     }
@@ -56,7 +76,7 @@ public struct GatewayServer: Service {
                 maxHeaderFieldSize: configuration.maxHeaderBytes, maxHeaderListSize: configuration.maxHeaderBytes,
                 maxHeaderFieldCount: 100))
         return Application(
-            router: GatewayRoutes(configuration: configuration, dependencies: dependencies).router(),
+            router: router(),
             server: HTTPServerBuilder { [tls = configuration.tls] responder in
                 let plain = HTTP1Channel(responder: responder, configuration: http)
                 guard let tls else { return plain }

@@ -2,21 +2,34 @@ import HTTPTypes
 import Hummingbird
 import Orchestrator
 
-extension GatewayRoutes {
+/// What probes ask.
+struct HealthRoutes: Sendable {
+    let version: String
+    let uptime: @Sendable () -> Duration
+    let isDraining: @Sendable () -> Bool
+    let health: @Sendable () async -> [HealthCheck]
+
+    var table: [GatewayRoute] {
+        [
+            GatewayRoute(.get, "/health", summary), GatewayRoute(.get, "/livez", live),
+            GatewayRoute(.get, "/readyz", ready),
+        ]
+    }
+
     /// `GET /health`: 200 also when degraded; the body says which check fails and why.
-    @Sendable func health(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        let checks = await dependencies.health()
+    @Sendable func summary(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let checks = await health()
         let isHealthy = checks.allSatisfy(\.isHealthy)
         return .json { json in
             json.object { json in
                 json.key("status")
                 json.string(isHealthy ? "healthy" : "degraded")
                 json.key("version")
-                json.string(dependencies.version)
+                json.string(version)
                 json.key("uptime_seconds")
-                json.number(dependencies.uptime().inSeconds)
+                json.number(uptime().inSeconds)
                 json.key("draining")
-                json.bool(dependencies.isDraining())
+                json.bool(isDraining())
                 json.key("checks")
                 json.object { json in
                     for check in checks {
@@ -43,8 +56,8 @@ extension GatewayRoutes {
     /// `GET /readyz`: whether to send jobs here. 503 while draining, or when a required check fails.
     @Sendable func ready(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let draining = HealthCheck(
-            name: "shutdown", isHealthy: !dependencies.isDraining(), detail: "the server is stopping")
-        return probe("readyz", [draining] + (await dependencies.health()), isVerbose: isVerbose(request))
+            name: "shutdown", isHealthy: !isDraining(), detail: "the server is stopping")
+        return probe("readyz", [draining] + (await health()), isVerbose: isVerbose(request))
     }
 
     private func isVerbose(_ request: Request) -> Bool { request.uri.queryParameters["verbose"] != nil }

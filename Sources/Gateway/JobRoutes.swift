@@ -25,12 +25,6 @@ extension GatewayRoutes {
         }
     }
 
-    /// `GET /slurm/status/{id}`: there is no bridge yet, so every id is unknown.
-    @Sendable func slurmStatus(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        throw OrchestratorError(
-            .notFound, "no Slurm job of task \(id(context).debugDescription) is known: this server has no Slurm bridge")
-    }
-
     func id(_ context: GatewayContext) -> String {
         let raw = context.parameters.get("id") ?? ""
         return raw.removingPercentEncoding ?? raw

@@ -11,12 +11,24 @@ extension GatewayRoutes {
         let body = try await request.boundedBody(
             maxBytes: configuration.maxBodyBytes, within: configuration.bodyTimeout)
         let submission = try await dependencies.submit(try JobSpec(queueTask: body, source: .http))
+        let batchJob = try await submitted(submission.job)
         return .json { json in
             json.object { json in
                 json.key("ok")
                 json.bool(true)
                 json.key("id")
                 json.string(submission.job.id)
+                if let batchJob {
+                    json.key("slurm_job_id")
+                    if batchJob.slurmJobID.isEmpty { json.null() } else { json.string(batchJob.slurmJobID) }
+                    json.key("status")
+                    // Of the submission: the job may already run, or be over.
+                    json.string(batchJob.slurmJobID.isEmpty ? batchJob.state.word : JobState.submitted.word)
+                    if !batchJob.error.isEmpty {
+                        json.key("error")
+                        json.string(batchJob.error)
+                    }
+                }
             }
         }
     }

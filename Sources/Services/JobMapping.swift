@@ -15,10 +15,6 @@ extension JobSpec {
                 "\(prefix)job_class", "\(prefix)job_class: \(classNumber) is not a JobClass; send 1 to 4")
         }
         let resources = Resources(request.resources ?? .init())
-        // Slurm enforces what its jobs ask for.
-        if resources != .unspecified, jobClass.isLocal {
-            throw .unsupported("\(prefix)resources", "leave it out; no limits are enforced per job")
-        }
         self.init(
             id: request.jobID, jobClass: jobClass,
             payload: request.payload.isEmpty ? Array("{}".utf8) : request.payload,
@@ -68,13 +64,6 @@ extension RetryPolicy {
                 try JobSpec.checked(backoff, field: "\(prefix)retry.max_backoff")
             },
             retryOn: retry.retryOn.map(\.rawValue))
-    }
-}
-
-extension OrchestratorError {
-    fileprivate static func unsupported(_ field: String, _ remedy: String) -> OrchestratorError {
-        OrchestratorError(.unimplemented, "\(field): not supported by this version of the server; \(remedy)")
-            .because(.fieldNotSupported, ["field": field])
     }
 }
 

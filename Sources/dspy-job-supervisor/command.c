@@ -21,25 +21,32 @@ static _Noreturn void refuse(int report, enum start_step step, int why) {
     _exit(written == (ssize_t)sizeof failure ? 127 : 126);
 }
 
-static _Noreturn void become(char **arguments, const char *cwd, int input, int output, int errors, int report,
-                             pid_t supervisor) {
+static _Noreturn void become(const struct options *options, const struct cgroup *group, int input, int output,
+                             int errors, int report, pid_t supervisor) {
     setpgid(0, 0);
     // Without its supervisor nobody would end or record it. The parent may already be gone: then no signal would come.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor) _exit(127);
-    if (cwd != NULL && chdir(cwd) != 0) refuse(report, START_CWD, errno);
+    if (!cgroup_join(group)) refuse(report, START_CGROUP, errno);
+    const bool counts_processes = options->limits.processes > 0 && !cgroup_holds(group, CGROUP_PIDS);
+    if (!limits_apply(&options->limits, counts_processes)) refuse(report, START_LIMITS, errno);
+    if (!cgroup_holds(group, CGROUP_CPU) && !limits_pin(&options->limits, (unsigned)supervisor)) {
+        refuse(report, START_LIMITS, errno);
+    }
+    if (options->cwd != NULL && chdir(options->cwd) != 0) refuse(report, START_CWD, errno);
     // The descriptors are all above 2 here, so no dup2 overwrites one still needed, and each clears close-on-exec.
     if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(errors, 2) < 0) refuse(report, START_EXEC, errno);
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execvp(arguments[0], arguments);
+    if (options->sandbox.is_on && !sandbox_enter(&options->sandbox)) refuse(report, START_SANDBOX, errno);
+    execvp(options->command[0], options->command);
     refuse(report, START_EXEC, errno);
 }
 
-pid_t command_start(char **arguments, const char *cwd, int input, int output, int errors, enum start_step *step,
-                    int *why) {
+pid_t command_start(const struct options *options, const struct cgroup *group, int input, int output, int errors,
+                    enum start_step *step, int *why) {
     int report[2];
     *step = START_FORK;
     if (pipe2(report, O_CLOEXEC) != 0) {
@@ -54,7 +61,7 @@ pid_t command_start(char **arguments, const char *cwd, int input, int output, in
         close(report[1]);
         return -1;
     }
-    if (pid == 0) become(arguments, cwd, input, output, errors, report[1], supervisor);
+    if (pid == 0) become(options, group, input, output, errors, report[1], supervisor);
     close(report[1]);
     // End of file is the exec that closed it.
     struct failure failure;

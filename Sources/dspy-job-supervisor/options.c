@@ -20,7 +20,27 @@ static void usage(FILE *to) {
           "  --grace-ms N      from SIGTERM to SIGKILL, in milliseconds (default 5000)\n"
           "  --stdout-cap N    bytes of standard output to keep (default 16777216)\n"
           "  --stderr-cap N    bytes of standard error to keep (default 16777216)\n"
-          "  --open-files N    the command's soft limit of open files (default: the supervisor's own)\n"
+          "  --lifeline-fd N   an inherited pipe; the attempt is cancelled when its other end is gone\n"
+          "  --stdio-fd N      inherited descriptors N, N+1 and N+2 are the command's standard input, output\n"
+          "                    and error; nothing is captured\n"
+          "\n"
+          "  --memory-bytes N  of the command and its descendants together\n"
+          "  --processes N     of the command and its descendants\n"
+          "  --cpus-milli N    thousandths of a processor\n"
+          "  --file-bytes N    of one file that is written (RLIMIT_FSIZE)\n"
+          "  --open-files N    of one process, its soft limit at first (default: the supervisor's own)\n"
+          "  --most-open-files N\n"
+          "                    of one process, at any time (RLIMIT_NOFILE, soft and hard)\n"
+          "  --cgroup2 DIR     a cgroup v2 directory to make the attempt's group in\n"
+          "  --cgroup1-memory DIR, --cgroup1-pids DIR, --cgroup1-cpu DIR\n"
+          "                    the same with version 1's controllers. Without a group, memory and processes\n"
+          "                    are looked at every 50 ms, and --cpus-milli chooses whole processors.\n"
+          "\n"
+          "  --sandbox         no new privileges, no file but those below the paths that follow (Landlock)\n"
+          "  --readable PATH   may be read below it; may be given often\n"
+          "  --writable PATH   may be written below it; may be given often\n"
+          "  --network         sockets are allowed in the sandbox\n"
+          "  --check-sandbox   says whether this kernel can do all that; exit status 0 when it can\n"
           "  --help            this text\n"
           "\n"
           "DIR/exit holds one key=value a line, the last being end=1. Exit status: 0 when the record was\n"
@@ -41,9 +61,30 @@ static bool number(const char *option, const char *text, int64_t most, int64_t *
     return true;
 }
 
+static bool path_to(const char *option, const char *value, const char **paths, int *count) {
+    if (*count == SANDBOX_PATHS) {
+        fprintf(stderr, "dspy-job-supervisor: %s is given more than %d times\n", option, SANDBOX_PATHS);
+        return false;
+    }
+    paths[(*count)++] = value;
+    return true;
+}
+
+// Options without a value.
+static bool is_switch(const char *name, struct options *options) {
+    if (strcmp(name, "--sandbox") == 0) {
+        options->sandbox.is_on = true;
+    } else if (strcmp(name, "--network") == 0) {
+        options->sandbox.allows_network = true;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 enum parsed options_parse(int argc, char **argv, struct options *options) {
     *options = (struct options){
-        .lock_fd = -1, .grace_ms = 5000, .stdout_cap = 16 << 20, .stderr_cap = 16 << 20};
+        .lock_fd = -1, .lifeline_fd = -1, .stdio_fd = -1, .grace_ms = 5000, .stdout_cap = 16 << 20, .stderr_cap = 16 << 20};
     const int64_t longest_ms = INT64_MAX / 4000000;
     int at = 1;
     for (; at < argc; at++) {
@@ -56,6 +97,8 @@ enum parsed options_parse(int argc, char **argv, struct options *options) {
             usage(stdout);
             return PARSED_HELP;
         }
+        if (strcmp(name, "--check-sandbox") == 0) return PARSED_CHECK;
+        if (is_switch(name, options)) continue;
         if (at + 1 >= argc) {
             fprintf(stderr, "dspy-job-supervisor: \"%s\" needs a value; see --help\n", name);
             return PARSED_INVALID;
@@ -81,7 +124,35 @@ enum parsed options_parse(int argc, char **argv, struct options *options) {
         } else if (strcmp(name, "--stderr-cap") == 0) {
             valid = number(name, value, INT64_MAX, &options->stderr_cap);
         } else if (strcmp(name, "--open-files") == 0) {
-            valid = number(name, value, INT64_MAX, &options->open_files);
+            valid = number(name, value, INT_MAX, &options->limits.open_files);
+        } else if (strcmp(name, "--lifeline-fd") == 0) {
+            valid = number(name, value, INT_MAX, &parsed);
+            options->lifeline_fd = (int)parsed;
+        } else if (strcmp(name, "--stdio-fd") == 0) {
+            valid = number(name, value, INT_MAX - 2, &parsed);
+            options->stdio_fd = (int)parsed;
+        } else if (strcmp(name, "--memory-bytes") == 0) {
+            valid = number(name, value, INT64_MAX, &options->limits.memory_bytes);
+        } else if (strcmp(name, "--processes") == 0) {
+            valid = number(name, value, INT_MAX, &options->limits.processes);
+        } else if (strcmp(name, "--cpus-milli") == 0) {
+            valid = number(name, value, INT_MAX, &options->limits.cpus_milli);
+        } else if (strcmp(name, "--file-bytes") == 0) {
+            valid = number(name, value, INT64_MAX, &options->limits.file_bytes);
+        } else if (strcmp(name, "--most-open-files") == 0) {
+            valid = number(name, value, INT_MAX, &options->limits.most_open_files);
+        } else if (strcmp(name, "--cgroup2") == 0) {
+            options->cgroups.unified = value;
+        } else if (strcmp(name, "--cgroup1-memory") == 0) {
+            options->cgroups.memory = value;
+        } else if (strcmp(name, "--cgroup1-pids") == 0) {
+            options->cgroups.pids = value;
+        } else if (strcmp(name, "--cgroup1-cpu") == 0) {
+            options->cgroups.cpu = value;
+        } else if (strcmp(name, "--readable") == 0) {
+            valid = path_to(name, value, options->sandbox.readable, &options->sandbox.readable_count);
+        } else if (strcmp(name, "--writable") == 0) {
+            valid = path_to(name, value, options->sandbox.writable, &options->sandbox.writable_count);
         } else {
             fprintf(stderr, "dspy-job-supervisor: unknown option \"%s\"; see --help\n", name);
             valid = false;

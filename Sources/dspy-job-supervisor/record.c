@@ -77,8 +77,11 @@ static const char *step_word(enum start_step step) {
     case START_OK: break;
     case START_OUTPUT: return "output";
     case START_INPUT: return "stdin";
+    case START_CGROUP: return "cgroup";
     case START_FORK: return "fork";
+    case START_LIMITS: return "limits";
     case START_CWD: return "cwd";
+    case START_SANDBOX: return "sandbox";
     case START_EXEC: return "exec";
     }
     return "";
@@ -100,10 +103,12 @@ bool record_write_exit(const struct record *record) {
     memset(&usage, 0, sizeof usage);
     getrusage(RUSAGE_CHILDREN, &usage);
     size += snprintf(text + size, sizeof text - (size_t)size,
-                     "timed_out=%d\ncancelled=%d\nleftovers=%d\n"
+                     "timed_out=%d\ncancelled=%d\norphaned=%d\nleftovers=%d\nout_of_memory=%d\nrefused_forks=%d\n"
                      "stdout_bytes=%lld\nstdout_truncated=%d\nstderr_bytes=%lld\nstderr_truncated=%d\n"
                      "started_ns=%lld\nfinished_ns=%lld\nuser_us=%lld\nsystem_us=%lld\nmax_rss_kib=%ld\nend=1\n",
-                     record->timed_out, record->cancelled, record->leftovers, (long long)record->stdout_bytes,
+                     record->timed_out, record->cancelled, record->orphaned, record->leftovers, record->out_of_memory,
+                     record->refused_forks,
+                     (long long)record->stdout_bytes,
                      record->stdout_truncated, (long long)record->stderr_bytes, record->stderr_truncated,
                      (long long)record->started_ns, (long long)record->finished_ns,
                      (long long)usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,

@@ -5,7 +5,17 @@
 #include <stdint.h>
 
 // Where starting the command failed; the words stand in the record.
-enum start_step { START_OK, START_OUTPUT, START_INPUT, START_FORK, START_CWD, START_EXEC };
+enum start_step {
+    START_OK,
+    START_OUTPUT,
+    START_INPUT,
+    START_CGROUP,
+    START_FORK,
+    START_LIMITS,
+    START_CWD,
+    START_SANDBOX,
+    START_EXEC,
+};
 
 // How the attempt ended: what DIR/exit says.
 struct record {
@@ -14,7 +24,10 @@ struct record {
     int status;  // As wait(2) gives it; meaningless when a step failed.
     bool timed_out;
     bool cancelled;
+    bool orphaned;  // Cancelled because its lifeline broke.
     bool leftovers;  // Descendants that SIGKILL did not end in time.
+    bool out_of_memory;   // The kernel, or the supervisor, killed some of it for want of memory.
+    bool refused_forks;   // It reached its limit of processes.
     int64_t stdout_bytes, stderr_bytes;
     bool stdout_truncated, stderr_truncated;
     int64_t started_ns, finished_ns;  // Wall clock.

@@ -6,6 +6,16 @@ import Synchronization
 /// Whether a job may come in: only while the server is not on its way out, and only with a payload that can be run.
 final class Admission: Sendable {
     private let draining = Atomic<Bool>(false)
+    private let slurm: SlurmBridge?
+    private let validate: @Sendable (JobSpec) throws(OrchestratorError) -> Void
+
+    /// - Parameters:
+    ///   - slurm: takes what is for Slurm; without it the ledger refuses that.
+    ///   - validate: throws when a job could not be run here.
+    init(slurm: SlurmBridge?, validate: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void) {
+        self.slurm = slurm
+        self.validate = validate
+    }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
@@ -18,7 +28,12 @@ final class Admission: Sendable {
             )
             .because(.serverStopping)
         }
-        if spec.jobClass.isLocal { try PayloadCommand.validate(spec) }
+        try check(spec)
+    }
+
+    /// Only the payload.
+    func check(_ spec: JobSpec) throws(OrchestratorError) {
+        if spec.jobClass.isLocal { try validate(spec) } else { try slurm?.validate(spec) }
     }
 }
 

@@ -1,3 +1,5 @@
+import Programs
+
 /// Whether the server may listen where it was told to. Whoever can reach a port can run commands, so beyond this machine
 /// callers must be known and what they send encrypted, or the operator must have said in words that the network is
 /// trusted.

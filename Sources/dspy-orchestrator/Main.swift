@@ -1,4 +1,5 @@
 import ArgumentParser
+import Programs
 
 /// The server's command line. What is here is options and wiring; what is done is in the libraries.
 @main

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Programs
 import RPCServer
 
 /// The flags that limit what gRPC's peers may ask of the server, and for how long.

@@ -3,6 +3,7 @@ import Credentials
 import Foundation
 import Logging
 import Orchestrator
+import Programs
 import RPCServer
 import Services
 
@@ -61,10 +62,19 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Jobs of class cpu_long running at once. (env: ORCHESTRATOR_CPU_LONG_LIMIT; default: the processors)")
     var cpuLongLimit: String?
 
-    @Option(help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: 1)")
+    @Option(
+        help: "Jobs of class gpu running at once. (env: ORCHESTRATOR_GPU_LIMIT; default: one for each GPU, else 1)")
     var gpuLimit: String?
 
+    @OptionGroup var slurm: SlurmServeOptions
+
     @OptionGroup var retention: RetentionOptions
+
+    @Option(
+        help:
+            "A YAML file with handlers, and the limits, sandbox, GPUs and concurrency of jobs; see Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
+    )
+    var config: String?
 
     @Option(
         help:
@@ -151,6 +161,9 @@ struct ServeOptions: ParsableArguments {
     )
     var publishRate: String?
 
+    @OptionGroup(title: "Where events go")
+    var sinks: SinkOptions
+
     @OptionGroup(title: "Limits of gRPC")
     var rpcLimits: RPCLimitOptions
 }
@@ -165,9 +178,14 @@ struct ServeConfiguration {
     /// nil looks beside the server's own executable.
     var supervisor: String?
     var logDirectory: String
+    var sinks: SinkSettings
     var isDemo: Bool
     var isMetricsEnabled: Bool
     var limits: [JobClass: Int]
+    /// Otherwise it follows the number of devices.
+    var isGPULimitGiven: Bool
+    /// What the file of --config says about running jobs.
+    var runner: RunnerSettings
     var retention: Retention
     var shutdownGrace: Duration
     var rpcThreads: Int
@@ -186,6 +204,8 @@ struct ServeConfiguration {
     var publishRate: Int
     /// nil is as many as the process is allowed.
     var maxOpenFiles: UInt64?
+    /// nil is no bridge.
+    var slurm: SlurmConfiguration?
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
     init(_ options: ServeOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
@@ -216,6 +236,7 @@ struct ServeConfiguration {
                 "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
                 "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
+        sinks = try SinkSettings(options.sinks, environment: environment)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)
         isMetricsEnabled = try setting(
             "metrics-enabled", "METRICS_ENABLED", options.metricsEnabled, "true or false", true, Parse.boolean)
@@ -230,6 +251,13 @@ struct ServeConfiguration {
             .gpu: try setting(
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
+        isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
+        let configFile = try setting("config", "ORCHESTRATOR_CONFIG", options.config, "a path", "", Parse.path)
+        do {
+            runner = try (configFile.isEmpty ? SettingsFile() : SettingsFile(path: configFile)).runner
+        } catch {
+            throw ValidationError(error.message)
+        }
         retention = try Retention(options.retention, environment: environment)
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
@@ -285,6 +313,7 @@ struct ServeConfiguration {
         publishRate = try setting(
             "publish-rate", "ORCHESTRATOR_PUBLISH_RATE", options.publishRate, "a number from 0 to 1000000", 100,
             Parse.count(0...1_000_000))
+        slurm = try SlurmConfiguration(options.slurm, environment: environment, dataDirectory: dataDirectory)
         let rule = ListeningRule(
             isEncrypted: tls != nil, knowsCallers: tokens != nil || clientCA != nil, isInsecure: isInsecure)
         for (flag, address) in [("--rpc-listen", rpc), ("--http-listen", http)] {

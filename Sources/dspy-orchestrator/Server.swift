@@ -1,8 +1,10 @@
 import Credentials
+import EventSinks
 import Foundation
 import Gateway
 import Logging
 import Orchestrator
+import Programs
 import Protocol
 import RPCServer
 import ServiceLifecycle
@@ -32,37 +34,54 @@ struct Server {
         try UsableDirectory.require(configuration.logDirectory, setting: "--log-dir")
         let jobsDirectory = configuration.dataDirectory + "/jobs"
         var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
+        ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
         ledgerConfiguration.retention = configuration.retention
-        ledgerConfiguration.removeOutputs = { [logger] in
-            AttemptOutput.remove(of: $0, in: jobsDirectory, logger: logger)
+        let outputDirectories = Set([jobsDirectory, configuration.slurm?.jobsDirectory ?? jobsDirectory])
+        ledgerConfiguration.removeOutputs = { [logger] jobs in
+            for directory in outputDirectories { AttemptOutput.remove(of: jobs, in: directory, logger: logger) }
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
+        let runnerConfiguration = runnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before)
         let runner = try Runner(
-            configuration: RunnerConfiguration(
-                jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles.before),
-            serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
-        let limits = ConcurrencyLimits(byClass: configuration.limits)
+            configuration: runnerConfiguration, serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        var limits = ConcurrencyLimits(byClass: configuration.limits, adaptive: configuration.runner.concurrency)
+        let gpus = runnerConfiguration.gpus.count
+        if gpus > 0, !configuration.isGPULimitGiven, configuration.runner.concurrency[.gpu] == nil {
+            limits.byClass[.gpu] = gpus
+        }
         let scheduler = Scheduler(limits: limits, ledger: ledger, runner: runner, logger: logger)
+        let metrics = OrchestratorMetrics()
+        metrics.follow(ledger)
+        metrics.follow(scheduler)
+        let slurm = try configuration.slurm.map { slurm throws(OrchestratorError) in
+            try SlurmBridge(
+                slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
+                serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
+        }
+        let admission = Admission(slurm: slurm) { spec throws(OrchestratorError) in try runner.validate(spec) }
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
                 lease: configuration.queueLease),
-            ledger: ledger, logger: logger)
+            ledger: ledger, logger: logger,
+            admit: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
+        scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
-
-        let logs = JobLogs(ledger: ledger) { try runner.directory(jobID: $0, attempt: $1) }
-
-        let metrics = OrchestratorMetrics()
-        metrics.follow(ledger)
-        metrics.follow(scheduler)
+        let logs = JobLogs(ledger: ledger) { id, attempt in
+            // One that left the memory may have been either's; both keep to their own directories.
+            if let slurm, ledger.cachedJob(id)?.jobClass ?? .gpuSlurm == .gpuSlurm {
+                let directory = try slurm.directory(jobID: id, attempt: attempt)
+                if directory.exists { return directory }
+            }
+            return try runner.directory(jobID: id, attempt: attempt)
+        }
         let activity = RecentActivity()
         activity.follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
-        let sink = SinkRunner(
-            sink: JSONLSink(directory: configuration.logDirectory), feed: EventFeed(ledger), metrics: metrics.sinks,
-            logger: logger)
+        let sinks = try eventSinks().map {
+            SinkRunner(sink: $0, feed: EventFeed(ledger), metrics: metrics.sinks, logger: logger)
+        }
 
-        let admission = Admission()
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             publishedPerSecond: configuration.publishRate, admit: { try admission.admit($0) })
@@ -90,7 +109,8 @@ struct Server {
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
                 health: {
-                    Self.health(ledger: ledger, sink: sink.sink.name, status: sink.status) + credentials.health()
+                    Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + Self.health(slurm)
+                        + credentials.health()
                 },
                 submit: { spec in
                     try admission.admit(spec)
@@ -103,7 +123,7 @@ struct Server {
                     Overview(
                         lastSequence: ledger.events.lastSequence, totals: ledger.totals,
                         classes: metrics.classStats(), activity: activity.recent(at: .now()))
-                }),
+                }, slurm: Self.gateway(slurm, ledger)),
             logger: logger
         ) { host, port in
             let http = ListenAddress(host: host, port: port).text
@@ -112,10 +132,13 @@ struct Server {
         }
 
         var services: [any Service] = [
-            LedgerService(ledger: ledger), SinkService(runner: sink), credentials, gateway,
+            LedgerService(ledger: ledger), SinkServices(runners: sinks), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
             SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
-            AdmissionService(admission: admission, health: health),
+        ]
+        if let slurm { services.append(SlurmService(bridge: slurm)) }
+        services += [
+            AdmissionService(admission: admission, health: health)
         ]
         if configuration.isDemo { services.append(DemoService(ledger: ledger, logger: logger)) }
         try await ServiceGroup(
@@ -146,6 +169,14 @@ struct Server {
         }
     }
 
+    private func runnerConfiguration(jobsDirectory: String, openFiles: UInt64?) -> RunnerConfiguration {
+        var runner = RunnerConfiguration(
+            jobsDirectory: jobsDirectory, supervisorPath: configuration.supervisor, openFiles: openFiles)
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        runner.apply(configuration.runner, path: path)
+        return runner
+    }
+
     private func gatewayConfiguration(_ credentials: ServerCredentials) -> GatewayConfiguration {
         var gateway = GatewayConfiguration(host: configuration.http.host, port: configuration.http.port)
         if let tls = credentials.tls { gateway.tls = { tls.value.http } }
@@ -158,13 +189,46 @@ struct Server {
         return gateway
     }
 
-    private static func health(ledger: Ledger, sink: String, status: SinkStatus) -> [HealthCheck] {
-        let failure = ledger.writeFailure
-        return [
-            HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? ""),
-            HealthCheck(
-                name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? "", isRequired: false),
+    private func eventSinks() throws -> [any EventSink] {
+        var sinks: [any EventSink] = [
+            JSONLSink(directory: configuration.logDirectory, rotation: configuration.sinks.rotation)
         ]
+        if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
+        if let redDB = configuration.sinks.redDB { sinks.append(RedDBSink(redDB, logger: logger)) }
+        return sinks
+    }
+
+    private static func health(_ ledger: Ledger) -> [HealthCheck] {
+        let failure = ledger.writeFailure
+        return [HealthCheck(name: "ledger", isHealthy: failure == nil, detail: failure ?? "")]
+    }
+
+    private static func health(_ sink: String, _ status: SinkStatus) -> HealthCheck {
+        let refusal = status.refusal.map { "it refused event \($0.sequence) (\($0.reason.rawValue)): \($0.detail)" }
+        return HealthCheck(
+            name: "sink_\(sink)", isHealthy: status.error == nil, detail: status.error ?? refusal ?? "",
+            isRequired: false)
+    }
+
+    /// Slurm being away holds up only what is for Slurm.
+    private static func health(_ slurm: SlurmBridge?) -> [HealthCheck] {
+        slurm.map { bridge in
+            let outage = bridge.outageReason
+            return [
+                HealthCheck(
+                    name: "slurm", isHealthy: outage == nil,
+                    detail: outage.map { "Slurm can't be reached: \($0)" } ?? "",
+                    isRequired: false)
+            ]
+        } ?? []
+    }
+
+    private static func gateway(_ slurm: SlurmBridge?, _ ledger: Ledger) -> SlurmDependencies? {
+        slurm.map { bridge in
+            SlurmDependencies(
+                submission: { await bridge.submission(of: $0, within: $1) },
+                job: { try await ledger.job(slurmJobID: $0) })
+        }
     }
 
     /// The group tells each service's start and stop at info.

@@ -52,15 +52,10 @@ import Testing
         #expect(error.message.contains(field) && error.message.contains(value))
     }
 
-    @Test func whatThisServerCannotDoIsRefusedRatherThanIgnored() throws {
-        let request = Wire.SubmitJobRequest(resources: .init(memoryBytes: 1))
-        let error = try #require(throws: OrchestratorError.self) { try JobSpec(request) }
-        #expect(error.kind == .unimplemented)
-    }
-
-    @Test func `what Slurm enforces is passed on`() throws {
+    @Test(arguments: [Wire.JobClass.cpuShort, .gpu, .gpuSlurm])
+    func `what a job may use is passed on`(_ jobClass: Wire.JobClass) throws {
         let resources = Wire.Resources(cpus: 0.5, memoryBytes: 2, gpus: 3, processes: 4)
-        let spec = try JobSpec(Wire.SubmitJobRequest(jobClass: .gpuSlurm, resources: resources))
+        let spec = try JobSpec(Wire.SubmitJobRequest(jobClass: jobClass, resources: resources))
         #expect(spec.resources == Resources(cpus: 0.5, memoryBytes: 2, gpus: 3, processes: 4))
     }
 

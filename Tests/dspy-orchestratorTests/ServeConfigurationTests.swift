@@ -1,6 +1,7 @@
 import ArgumentParser
 import Credentials
 import Orchestrator
+import Programs
 import RPCServer
 import Testing
 

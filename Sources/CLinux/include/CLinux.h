@@ -22,6 +22,9 @@ int clinux_epoll_remove(int epoll, int fd);
 // Waits without a limit and fills `tokens`, at most 64 and at most `capacity`; their number, or -1.
 int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity);
 
+// pipe2(2), both ends close-on-exec: ends[0] is for reading.
+int clinux_pipe(int ends[2]);
+
 // eventfd(2), non-blocking and close-on-exec.
 int clinux_eventfd(void);
 

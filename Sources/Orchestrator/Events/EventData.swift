@@ -34,6 +34,29 @@ enum EventData {
         }
     }
 
+    /// Of slurm_job_submitted and slurm_job_started.
+    static func slurm(_ job: Job) -> [UInt8] { object(job) { slurmMembers(of: job, &$0) } }
+
+    /// Of slurm_job_completed, which comes whichever way the batch job ended.
+    static func slurmEnded(_ job: Job, _ outcome: AttemptOutcome) -> [UInt8] {
+        object(job) { json in
+            slurmMembers(of: job, &json)
+            json.member("exit_code", outcome.exitCode)
+            json.member("signal", outcome.signal)
+            if let reason = outcome.failure { json.member("reason", reason.word) }
+            if let elapsed = job.slurm?.elapsedSeconds { json.member("elapsed_ms", Int64(elapsed * 1000)) }
+        }
+    }
+
+    private static func slurmMembers(of job: Job, _ json: inout JSONWriter) {
+        json.member("attempt", job.attempt)
+        json.member("slurm_job_id", job.slurmJobID)
+        json.member("name", job.slurm?.name ?? "")
+        json.member("state", job.slurm?.state ?? "")
+        json.member("restarts", job.slurm?.restarts ?? 0)
+        json.member("nodes", job.slurm?.nodes ?? "")
+    }
+
     private static func object(_ job: Job, _ more: (inout JSONWriter) -> Void) -> [UInt8] {
         var json = JSONWriter(capacity: 96)
         json.object { json in

@@ -99,6 +99,9 @@ struct ClaimLease {
     /// Whether nobody can have taken it away by now. False for an owner that was stopped for a while, or whose disk was.
     func isSure(now: Timestamp) -> Bool { renewedAt.duration(to: now) < duration * 2 / 3 }
 
+    /// Gives the claims away, to whoever is first, this owner's next life included.
+    func revoke() { rename("\(directory)/\(Self.file)", "\(directory)/\(Self.tombstone)") }
+
     /// Lets the file go. The lease itself just runs out.
     func end() {
         // Not by closing it alone: a child that is about to become another program has it too, for a moment.

@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Synchronization
 
 /// Tells that a directory may have new files (inotify(7)): a file in it was closed after writing, or renamed into it. A
 /// hint only: events may be lost, so whoever listens also looks now and then.
@@ -12,6 +13,12 @@ final class DirectoryHints: Sendable {
     /// A dispatch object: its methods may be called from any thread.
     private nonisolated(unsafe) let source: any DispatchSourceRead
     private let wake: AsyncStream<Void>.Continuation
+    private let news = News()
+
+    /// Of its own, as it outlives neither the source nor this.
+    private final class News: Sendable {
+        let isThere = Atomic<Bool>(true)
+    }
 
     init(_ directory: String) throws(SystemError) {
         descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
@@ -20,10 +27,11 @@ final class DirectoryHints: Sendable {
         (hints, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         source = DispatchSource.makeReadSource(
             fileDescriptor: descriptor, queue: DispatchQueue(label: "file-queue.hints", qos: .userInitiated))
-        source.setEventHandler { [descriptor, wake] in
+        source.setEventHandler { [descriptor, wake, news] in
             // What they say does not matter, an overflow included: the answer is to look.
             var events = [UInt8](repeating: 0, count: 16 << 10)
             while read(descriptor, &events, events.count) > 0 {}
+            news.isThere.store(true, ordering: .releasing)
             wake.yield()
         }
         source.setCancelHandler { [descriptor] in close(descriptor) }
@@ -48,6 +56,15 @@ final class DirectoryHints: Sendable {
         }
     }
 
-    /// As if something had happened.
-    func hint() { wake.yield() }
+    /// As if something had happened in the directory.
+    func hint() {
+        news.isThere.store(true, ordering: .releasing)
+        wake.yield()
+    }
+
+    /// Something happened, though not in the directory.
+    func hintOfRoom() { wake.yield() }
+
+    /// Whether something may have happened in the directory since this was last asked.
+    func takeNews() -> Bool { news.isThere.exchange(false, ordering: .acquiringAndReleasing) }
 }

@@ -20,6 +20,10 @@ enum DoneFile {
             json.member("error", orNull: job.error.isEmpty ? nil : job.error)
             json.key("result")
             if job.result.isEmpty { json.null() } else { json.raw(job.result) }
+            if job.jobClass == .gpuSlurm {
+                json.key("slurm_job")
+                json.slurmStatus(job, withPayload: false)
+            }
         }
         return json.bytes + "\n".utf8
     }

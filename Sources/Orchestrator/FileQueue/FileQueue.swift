@@ -7,7 +7,14 @@ public final class FileQueue: Sendable {
     private let inbox: FileQueueInbox
     private let doneWriter: DoneWriter
 
-    public init(configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger) {
+    /// - Parameters:
+    ///   - admit: throws when a task could not be run here; it then goes to `failed/`.
+    ///   - loads: how the classes stand here, so that others on the same directory get their share.
+    public init(
+        configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger,
+        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
+        loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])? = nil
+    ) {
         let directories = QueueDirectories(configuration.directory)
         directory = configuration.directory
         let claims = ClaimedFiles()
@@ -16,10 +23,10 @@ public final class FileQueue: Sendable {
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
-            configuration: configuration, claims: claims, logger: logger,
+            configuration: configuration, claims: claims, logger: logger, admit: admit,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
             ended: { job in await doneWriter.write(job) },
-            takenOver: { await Self.letGo(ledger, claims, logger) })
+            takenOver: { await Self.letGo(ledger, claims, logger) }, loads: loads)
     }
 
     /// Another server has this one's claims that are not there any more, and runs them: what the ledger still has open of
@@ -56,6 +63,12 @@ public final class FileQueue: Sendable {
     /// Writes the done files of everything that has ended so far: the last thing before the ledger closes. Not needed for
     /// correctness, as the next start does the same.
     public func finish() async { await doneWriter.catchUp() }
+
+    /// From now on nothing is claimed; what is claimed goes on. First to be called at a stop, while jobs still end.
+    public func stopClaiming() async { await inbox.stopClaiming() }
+
+    /// Tasks of each class that wait in `pending/` for room here, or with others.
+    public var unclaimed: [JobClass: Int] { inbox.unclaimed }
 
     public var counts: QueueCounts {
         let files = inbox.counts

@@ -15,6 +15,13 @@ public struct FileQueueConfiguration: Sendable {
     /// For how long this server may show no sign of life before another takes over what it has claimed. Whole seconds.
     /// Default 30 seconds.
     public var lease: Duration
+    /// Whose tasks are claimed; others are left in `pending/` for those who run them. Default all.
+    public var classes = Set(JobClass.allCases)
+    /// Whether never more is claimed than can be started soon. Otherwise that is so while others claim here too. Default
+    /// false.
+    public var claimsOnlyRoom = false
+    /// Whether a clean stop gives what is still claimed to others at once, rather than after the lease. Default false.
+    public var lendsWhenStopped = false
 
     public init(
         directory: String, ownerFile: String, rescanInterval: Duration = .seconds(5),

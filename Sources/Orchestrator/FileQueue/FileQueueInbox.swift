@@ -1,3 +1,4 @@
+import CLinux
 import Dispatch
 import Glibc
 import Logging
@@ -19,6 +20,8 @@ final class FileQueueInbox: Sendable {
         var pending = 0
         /// Files in `failed/` that were refused, ever.
         var refused = 0
+        /// Those among `pending` that wait for room.
+        var unclaimed: [JobClass: Int] = [:]
         /// Looks at `pending/` so far.
         var scans = 0
     }
@@ -46,6 +49,12 @@ final class FileQueueInbox: Sendable {
         var foreign: ForeignClaims
         /// Names in `pending/` at the last listing that were not looked at yet, the next one last.
         var backlog: [String] = []
+        /// Tasks that are left in `pending/` for now.
+        var left = TasksLeft()
+        /// Nothing more is claimed.
+        var isStopped = false
+        /// Something may be new in `pending/` since it was listed.
+        var isListingOld = true
         /// Claimed, no task, and not in `failed/` yet, because that could not be written.
         var toRefuse: [(path: String, name: String, why: String)] = []
         var unsettled: UnsettledFiles
@@ -58,6 +67,8 @@ final class FileQueueInbox: Sendable {
         var nextLook: Timestamp?
         /// There was more than one batch.
         var isFull = false
+        /// The claims are certainly this server's at the look's end.
+        var isSure = false
     }
 
     /// Files per submission: enough to share one commit, few enough to keep the first from waiting for the last.
@@ -66,9 +77,11 @@ final class FileQueueInbox: Sendable {
     private let configuration: FileQueueConfiguration
     private let directories: QueueDirectories
     private let claims: ClaimedFiles
+    private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let submit: @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>]
     private let ended: @Sendable (Job) async -> Void
     private let takenOver: @Sendable () async -> Void
+    private let loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])?
     private let logger: Logger
     private let now: @Sendable () -> Timestamp
     private let work = DispatchQueue(label: "file-queue.inbox", qos: .userInitiated)
@@ -76,23 +89,29 @@ final class FileQueueInbox: Sendable {
     private let state = Mutex(Counts())
 
     /// - Parameters:
+    ///   - admit: throws when a task could not be run here.
     ///   - submit: gives each job's verdict, in their order.
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     ///   - takenOver: all that is still this server's is in `claims`; what else the ledger has open of the queue is
     ///     another's.
+    ///   - loads: how the classes stand here; nil claims without regard to that.
     ///   - now: a steady clock.
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
+        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void,
-        takenOver: @escaping @Sendable () async -> Void
+        takenOver: @escaping @Sendable () async -> Void,
+        loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])? = nil
     ) {
         self.configuration = configuration
         self.claims = claims
+        self.admit = admit
         self.submit = submit
         self.ended = ended
         self.takenOver = takenOver
+        self.loads = loads
         self.logger = logger
         self.now = now
         directories = QueueDirectories(configuration.directory)
@@ -104,20 +123,39 @@ final class FileQueueInbox: Sendable {
 
     var counts: Counts { state.withLock { $0 } }
 
+    /// Tasks that wait in `pending/` for room, at the last look.
+    var unclaimed: [JobClass: Int] { state.withLock { $0.unclaimed } }
+
     /// Creates the directories and works until the task is cancelled.
     func run() async throws(OrchestratorError) {
         let hints = try await open()
+        claims.whenRemoved { [weak self] in
+            // Where nothing waits for room there is nothing new to see.
+            if self?.unclaimed.isEmpty == false { hints.hintOfRoom() }
+        }
         let signs = Task { await showSigns(hints) }
         defer { signs.cancel() }
         var changes = hints.hints.makeAsyncIterator()
         while !Task.isCancelled {
-            await takeUp()
-            let found = await work.run { [self] in desk.withLock { scan(&$0) } }
-            await submitUntilAccepted(found.claims)
-            if found.isFull { continue }
+            // One turn on `work` between a file's arrival and its submission: each costs two changes of thread.
+            let isNews = hints.takeNews()
+            var found = await work.run { [self] () -> Scan? in
+                renewWatch(hints)
+                return desk.withLock { desk in
+                    if isNews { desk.isListingOld = true }
+                    return desk.lease == nil ? nil : scan(&desk)
+                }
+            }
+            if found == nil {
+                await takeUp()
+                found = await work.run { [self] in desk.withLock { scan(&$0) } }
+            }
+            let look = found ?? Scan()
+            await submitUntilAccepted(look.claims, isSure: look.isSure)
+            if look.isFull { continue }
             let timer = Task { [configuration, now] in
                 var pause = min(configuration.rescanInterval, configuration.lease / 3)
-                if let next = found.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
+                if let next = look.nextLook { pause = min(pause, max(.milliseconds(1), now().duration(to: next))) }
                 try await Task.sleep(for: pause)
                 hints.hint()
             }
@@ -125,20 +163,26 @@ final class FileQueueInbox: Sendable {
             let isOver = await changes.next(isolation: nil) == nil
             timer.cancel()
             if isOver { break }
-            await work.run { [directories, logger] in
-                do {
-                    try directories.create()
-                    try hints.renew()
-                } catch {
-                    logger.error("the file queue can't be watched; looking every few seconds: \(error)")
-                }
-            }
         }
         await work.run { [self] in
             desk.withLock { desk in
+                if configuration.lendsWhenStopped { desk.lease?.revoke() }
                 desk.lease?.end()
                 desk.lease = nil
             }
+        }
+    }
+
+    /// From now on nothing is claimed. What is stays so until `run` ends.
+    func stopClaiming() async { await work.run { [self] in desk.withLock { $0.isStopped = true } } }
+
+    /// The directories may have been removed or replaced.
+    private func renewWatch(_ hints: DirectoryHints) {
+        do {
+            try directories.create()
+            try hints.renew()
+        } catch {
+            logger.error("the file queue can't be watched; looking every few seconds: \(error)")
         }
     }
 
@@ -267,13 +311,16 @@ final class FileQueueInbox: Sendable {
     /// Moves claims into this server's directory; each goes to the first who asks.
     @discardableResult
     private func takeAll(from directory: String, _ lease: ClaimLease) -> [String] {
-        let names = ((try? WholeFile.names(in: directory)) ?? []).filter {
-            !$0.hasPrefix(".") && QueueDirectories.stem(of: $0) != nil
-        }
-        return names.sorted().compactMap { name in
+        claimNames(in: directory).compactMap { name in
             let target = "\(lease.directory)/\(freeName(for: name, lease))"
             return rename("\(directory)/\(name)", target) == 0 ? target : nil
         }
+    }
+
+    private func claimNames(in directory: String) -> [String] {
+        ((try? WholeFile.names(in: directory)) ?? []).filter {
+            !$0.hasPrefix(".") && QueueDirectories.stem(of: $0) != nil
+        }.sorted()
     }
 
     private func freeName(for name: String, _ lease: ClaimLease) -> String {
@@ -291,6 +338,10 @@ final class FileQueueInbox: Sendable {
         switch read(path, stem: stem) {
         case .task(let spec): return Claim(path: path, spec: spec)
         case .gone: return nil
+        case .elsewhere:
+            // Claimed when this class was still run here. A name that is taken has to wait.
+            _ = clinux_rename_exclusively(path, "\(directories.pending)/\(stem).json")
+            return nil
         case .unfinished(let why), .refused(let why):
             refuse(path, name: name, why: why, &desk)
             return nil
@@ -299,16 +350,19 @@ final class FileQueueInbox: Sendable {
 
     private func scan(_ desk: inout Desk) -> Scan {
         var scan = Scan()
-        guard let lease = desk.lease, lease.isSure(now: now()) else { return scan }
+        guard let lease = desk.lease, lease.isSure(now: now()), !desk.isStopped else { return scan }
         for refusal in exchange(&desk.toRefuse, with: []) {
             refuse(refusal.path, name: refusal.name, why: refusal.why, &desk)
         }
-        takeOver(&desk, lease, &scan)
-        if desk.backlog.isEmpty {
+        var room = takeOver(&desk, lease, &scan)
+        if desk.backlog.isEmpty, desk.isListingOld {
             do {
                 let names = try WholeFile.rawNames(in: directories.pending)
-                desk.backlog = names.compactMap { String(validating: $0, as: UTF8.self) }
-                    .filter(QueueDirectories.isTaskName).sorted(by: >)
+                let tasks = names.compactMap { String(validating: $0, as: UTF8.self) }
+                    .filter(QueueDirectories.isTaskName).sorted()
+                desk.unsettled.keep(Set(tasks))
+                desk.backlog = desk.left.keep(tasks).reversed()
+                desk.isListingOld = false
                 for name in names where String(validating: name, as: UTF8.self) == nil {
                     refuseUnreadable(name, lease, &desk)
                 }
@@ -316,15 +370,20 @@ final class FileQueueInbox: Sendable {
                 logger.error("the file queue can't be read: \(error)")
                 return scan
             }
-            desk.unsettled.keep(Set(desk.backlog))
         }
         var waiting = 0
-        while let name = desk.backlog.popLast() {
+        // Those that have waited for room first.
+        while scan.claims.count < Self.batch, let name = desk.left.next(room) ?? desk.backlog.popLast() {
             let path = "\(directories.pending)/\(name)"
             guard let facts = try? WholeFile.facts(path), let stem = QueueDirectories.stem(of: name) else { continue }
             switch read(path, stem: stem) {
             case .gone: break
+            case .elsewhere(let jobClass): desk.left.add(name, jobClass)
             case .task(let spec):
+                guard room.take(spec.jobClass) else {
+                    desk.left.add(name, spec.jobClass)
+                    continue
+                }
                 if let claim = claim(name, facts: facts, spec: spec, lease, &desk) { scan.claims.append(claim) }
             case .refused:
                 // The claim says why once more, of the file that was claimed.
@@ -333,35 +392,58 @@ final class FileQueueInbox: Sendable {
                 switch desk.unsettled.observed(name, facts, now: now()) {
                 case .wait(let until):
                     waiting += 1
+                    // It is looked at again with the next listing.
+                    desk.isListingOld = true
                     scan.nextLook = min(scan.nextLook ?? until, until)
                 case .settled:
                     if let claim = claim(name, facts: facts, spec: nil, lease, &desk) { scan.claims.append(claim) }
                 }
             }
-            if scan.claims.count >= Self.batch { break }
         }
-        scan.isFull = !desk.backlog.isEmpty
-        let left = desk.backlog.count + waiting
+        scan.isFull = scan.claims.count >= Self.batch
+        scan.isSure = lease.isSure(now: now())
+        let unclaimed = desk.left.counts.filter { configuration.classes.contains($0.key) }
+        let pending = desk.backlog.count + waiting + unclaimed.values.reduce(0, +)
         state.withLock { state in
-            state.pending = left
+            state.pending = pending
+            state.unclaimed = unclaimed
             state.scans += 1
         }
         return scan
     }
 
-    /// What other owners have let go.
-    private func takeOver(_ desk: inout Desk, _ lease: ClaimLease, _ scan: inout Scan) {
-        for abandoned in desk.foreign.look(in: directories.claimed, own: desk.owners, now: now()) {
+    /// What other owners have let go, as far as there is room. Returns the room that is left.
+    private func takeOver(_ desk: inout Desk, _ lease: ClaimLease, _ scan: inout Scan) -> ClaimRoom {
+        let abandoned = desk.foreign.look(in: directories.claimed, own: desk.owners, now: now())
+        var room = ClaimRoom.unlimited(configuration.classes)
+        if let loads, configuration.claimsOnlyRoom || desk.foreign.hasLiving {
+            room = ClaimRoom(configuration.classes, loads: loads(), claimed: claims.counts)
+        }
+        for abandoned in abandoned {
             if abandoned.isNew {
                 logger.warning(
                     "an owner of claims shows no sign of life; taking over",
                     metadata: ["claims": "\(abandoned.directory)"])
             }
-            for path in takeAll(from: abandoned.directory, lease) {
-                let name = String(path.dropFirst(lease.directory.count + 1))
-                if let claim = claim(at: path, name: name, &desk) { scan.claims.append(claim) }
+            for name in claimNames(in: abandoned.directory) {
+                let path = "\(abandoned.directory)/\(name)"
+                if case .task(let spec) = read(path, stem: QueueDirectories.stem(of: name) ?? name) {
+                    guard room.take(spec.jobClass) else { continue }
+                } else if isElsewhere(path) {
+                    continue
+                }
+                let target = "\(lease.directory)/\(freeName(for: name, lease))"
+                guard rename(path, target) == 0 else { continue }
+                let own = String(target.dropFirst(lease.directory.count + 1))
+                if let claim = claim(at: target, name: own, &desk) { scan.claims.append(claim) }
             }
         }
+        return room
+    }
+
+    private func isElsewhere(_ path: String) -> Bool {
+        if case .elsewhere = read(path, stem: "any") { return true }
+        return false
     }
 
     private enum Content {
@@ -369,6 +451,8 @@ final class FileQueueInbox: Sendable {
         /// Perhaps still being written.
         case unfinished(String)
         case refused(String)
+        /// Of a class that is not run here.
+        case elsewhere(JobClass)
         case gone
     }
 
@@ -389,7 +473,8 @@ final class FileQueueInbox: Sendable {
             }
             let spec = try QueueTask.parse(
                 try WholeFile.read(path, limit: configuration.maxFileBytes), stem: stem)
-            try PayloadCommand.validate(spec)
+            guard configuration.classes.contains(spec.jobClass) else { return .elsewhere(spec.jobClass) }
+            try admit(spec)
             return .task(spec)
         } catch let error as JSONError {
             return .unfinished("it is not valid JSON: \(error)")
@@ -477,14 +562,19 @@ final class FileQueueInbox: Sendable {
     // MARK: - Submission
 
     /// Submits until each has a verdict that lasts. While the ledger can't take more, no further file is claimed.
-    private func submitUntilAccepted(_ claims: [Claim]) async {
+    ///
+    /// - Parameter isSure: they were looked at just now.
+    private func submitUntilAccepted(_ claims: [Claim], isSure: Bool = false) async {
+        var isSure = isSure
         var left = claims[...]
         // Before the submission: the job may end before its verdict is read here.
-        for claim in claims { self.claims.add(claim.path, jobID: claim.spec.id) }
+        for claim in claims { self.claims.add(claim.path, jobID: claim.spec.id, jobClass: claim.spec.jobClass) }
         var backoff = Duration.milliseconds(100)
         while !left.isEmpty, !Task.isCancelled {
             // Another server may have taken them over meanwhile: this one then takes stock first.
-            guard await work.run({ [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } }) else { return }
+            if !isSure { isSure = await work.run { [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } } }
+            guard isSure else { return }
+            isSure = false
             let batch = left.prefix(Self.batch)
             let verdicts = await submit(batch.map(\.spec))
             var again: [Claim] = []

@@ -11,6 +11,8 @@ struct ForeignClaims {
 
     /// For an owner that never said how long its lease is.
     let defaultDuration: Duration
+    /// Whether the last look saw owners that may be alive.
+    private(set) var hasLiving = false
     private var observed: [String: UnsettledFiles] = [:]
 
     init(defaultDuration: Duration) { self.defaultDuration = defaultDuration }
@@ -23,24 +25,28 @@ struct ForeignClaims {
             !own.contains(name) && !name.hasPrefix(".") && Self.isDirectory("\(claimed)/\(name)")
         }
         observed = observed.filter { owners.contains($0.key) }
-        return owners.compactMap { owner in
-            let directory = "\(claimed)/\(owner)"
-            let tombstone = "\(directory)/\(ClaimLease.tombstone)"
-            if let buried = try? WholeFile.facts(tombstone) {
-                removeOld(directory, tombstone, buried)
-                return Abandoned(directory: directory, isNew: false)
-            }
-            let lease = "\(directory)/\(ClaimLease.file)"
-            // One that has not written its lease yet is judged by its directory.
-            guard let facts = (try? WholeFile.facts(lease)) ?? (try? WholeFile.facts(directory)) else { return nil }
-            var watch = observed[owner] ?? UnsettledFiles(settleTime: Self.duration(lease) ?? defaultDuration)
-            defer { observed[owner] = watch }
-            guard watch.observed(owner, facts, now: now) == .settled else { return nil }
-            if rename(lease, tombstone) == 0 { return Abandoned(directory: directory, isNew: true) }
-            guard errno == ENOENT, !WholeFile.exists(tombstone) else { return nil }
-            guard (try? WholeFile.create(tombstone, with: [])) != nil else { return nil }
-            return Abandoned(directory: directory, isNew: true)
+        let found = owners.compactMap { abandoned($0, in: claimed, now: now) }
+        hasLiving = found.count < owners.count
+        return found
+    }
+
+    private mutating func abandoned(_ owner: String, in claimed: String, now: Timestamp) -> Abandoned? {
+        let directory = "\(claimed)/\(owner)"
+        let tombstone = "\(directory)/\(ClaimLease.tombstone)"
+        if let buried = try? WholeFile.facts(tombstone) {
+            removeOld(directory, tombstone, buried)
+            return Abandoned(directory: directory, isNew: false)
         }
+        let lease = "\(directory)/\(ClaimLease.file)"
+        // One that has not written its lease yet is judged by its directory.
+        guard let facts = (try? WholeFile.facts(lease)) ?? (try? WholeFile.facts(directory)) else { return nil }
+        var watch = observed[owner] ?? UnsettledFiles(settleTime: Self.duration(lease) ?? defaultDuration)
+        defer { observed[owner] = watch }
+        guard watch.observed(owner, facts, now: now) == .settled else { return nil }
+        if rename(lease, tombstone) == 0 { return Abandoned(directory: directory, isNew: true) }
+        guard errno == ENOENT, !WholeFile.exists(tombstone) else { return nil }
+        guard (try? WholeFile.create(tombstone, with: [])) != nil else { return nil }
+        return Abandoned(directory: directory, isNew: true)
     }
 
     /// A tombstone tells a late owner what happened; one that did not come back for a month is not waited for.

@@ -182,14 +182,17 @@ final class JobIndex: Sendable {
         state.totals[Int(job.state.rawValue)] += 1
         count(job, state: job.state, by: 1, in: &state)
 
+        // A batch job that has ended may still be told what it used; it is remembered by its end, once.
+        var isRemembered = false
         if let entry = state.entries[job.id] {
+            isRemembered = oldState?.isTerminal == true
             entry.row = row
             entry.image = nil
             entry.version += 1
         } else {
             state.entries[job.id] = Entry(row)
         }
-        if job.state.isTerminal { remember(row, in: &state) }
+        if job.state.isTerminal, !isRemembered { remember(row, in: &state) }
     }
 
     private static func count(_ job: Job, state jobState: JobState, by step: Int, in state: inout State) {

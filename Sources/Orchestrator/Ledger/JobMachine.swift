@@ -13,20 +13,22 @@
 ///
 /// A command that comes too late (for an older attempt, or for a job that has ended) leaves the job unchanged and has no
 /// event: reports cross each other on their way, and terminal states are final. `submitted`, Slurm's waiting state, has
-/// its place between queued and running and no command yet.
+/// its place between queued and running; what moves a job there and on is in SlurmTransitions.
 enum JobMachine {
     enum Command: Sendable {
         /// Checked by `SubmissionRules`, with its id filled in.
         case submit(JobSpec)
         case start
         case finish(attempt: UInt32, AttemptOutcome)
-        /// The attempt provably never ran: no process was made.
+        /// The attempt does not count: no process was made, or it ended only because its runner did.
         case release(attempt: UInt32)
         case cancel(reason: String, source: String)
         /// A job that this one depends on has ended otherwise than well.
         case parentFailed(String, JobState)
         /// The deadline has passed.
         case expire
+        /// What the Slurm bridge did or learnt; see SlurmTransitions.
+        case slurm(attempt: UInt32, SlurmReport)
     }
 
     struct Transition: Equatable {
@@ -53,6 +55,8 @@ enum JobMachine {
         case .cancel(let reason, let source): return cancel(job, reason: reason, source: source, now: now)
         case .parentFailed(let parent, let state): return parentFailed(job, parent, state, now: now)
         case .expire: return expire(job, now: now)
+        case .slurm(let attempt, let report):
+            return try slurm(job, attempt: attempt, report, now: now, jitter: jitter)
         }
     }
 
@@ -100,6 +104,13 @@ enum JobMachine {
         _ job: Job, attempt: UInt32, _ outcome: AttemptOutcome, now: Timestamp, jitter: Double
     ) -> Transition {
         guard job.state == .running, job.attempt == attempt else { return Transition(job: job, changed: false) }
+        return conclude(job, outcome, source: "runner", now: now, jitter: jitter)
+    }
+
+    /// The newest attempt is over: the end of the job, or its next attempt.
+    static func conclude(
+        _ job: Job, _ outcome: AttemptOutcome, source: String, now: Timestamp, jitter: Double
+    ) -> Transition {
         var job = job
         job.exitCode = outcome.exitCode
         job.signal = outcome.signal
@@ -111,10 +122,10 @@ enum JobMachine {
         let isLate = job.deadline.map { $0 <= now } ?? false
         // Whoever runs it knows the deadline too, and may have been the first to act on it.
         if job.isExpired || (isLate && outcome.failure == .timeout) {
-            return expired(job, while: "attempt \(attempt) ran", now: now)
+            return expired(job, while: "attempt \(job.attempt) ran", now: now)
         }
 
-        let ran = attempt - min(attempt, job.unstartedAttempts)
+        let ran = job.attempt - min(job.attempt, job.unstartedAttempts)
         if let reason = outcome.failure, job.spec.retry.retries(after: reason, attempts: ran) {
             let next = now.advanced(by: job.spec.retry.backoff(failures: ran, jitter: jitter))
             // An attempt that could only begin after the deadline is none.
@@ -122,14 +133,14 @@ enum JobMachine {
                 job.state = .queued
                 job.notBefore = next
                 let data = EventData.retrying(job, reason: reason.word, error: outcome.error, next: next)
-                return changed(job, .taskRetrying, data, source: "runner", now)
+                return changed(job, .taskRetrying, data, source: source, now)
             }
         }
         job.finishedAt = now
         job.state = outcome.failure == nil ? .succeeded : .failed
         return outcome.failure == nil
-            ? changed(job, .taskCompleted, EventData.completed(job), source: "runner", now)
-            : changed(job, .taskFailed, EventData.failed(job), source: "runner", now)
+            ? changed(job, .taskCompleted, EventData.completed(job), source: source, now)
+            : changed(job, .taskFailed, EventData.failed(job), source: source, now)
     }
 
     private static func release(_ job: Job, attempt: UInt32, now: Timestamp) -> Transition {
@@ -149,8 +160,9 @@ enum JobMachine {
         var job = job
         job.cancelReason = reason
         job.cancelSource = source
-        // A running one is ended by whoever runs it, who sees the reason in the ledger's next batch.
-        guard job.state == .queued else { return Transition(job: job, changed: true) }
+        // A running one is ended by whoever runs it, who sees the reason in the ledger's next batch; so is one that is on
+        // its way to Slurm.
+        guard job.state == .queued, job.slurm?.isOpen != true else { return Transition(job: job, changed: true) }
         return cancelled(job, now: now)
     }
 
@@ -166,7 +178,7 @@ enum JobMachine {
 
     private static func expire(_ job: Job, now: Timestamp) -> Transition {
         switch job.state {
-        case .queued:
+        case .queued where job.slurm?.isOpen != true:
             let wait =
                 if job.openParents > 0 {
                     "it waited for \(waitedFor(job))"
@@ -176,7 +188,7 @@ enum JobMachine {
                     "it waited for its turn"
                 }
             return expired(job, while: wait, now: now)
-        case .submitted, .running:
+        case .queued, .submitted, .running:
             guard !job.isExpired, job.cancelReason == nil else { return Transition(job: job, changed: false) }
             var job = job
             job.isExpired = true
@@ -219,7 +231,7 @@ enum JobMachine {
         return changed(job, .taskCancelled, EventData.cancelled(job), source: job.cancelSource ?? "server", now)
     }
 
-    private static func changed(
+    static func changed(
         _ job: Job, _ type: EventType, _ data: [UInt8], source: String, _ now: Timestamp
     ) -> Transition {
         let event = Event(

@@ -21,14 +21,14 @@ struct JobRow: Sendable {
         INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
             retry_on, source, labels, depends_on, deadline_ns, cpus, memory_bytes, gpus, processes, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
             not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, expired, output_bytes, result, trace_parent)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+            last_sequence, expired, output_bytes, result, slurm, trace_parent)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
-            last_sequence=?, expired=?, output_bytes=?, result=?
+            last_sequence=?, expired=?, output_bytes=?, result=?, slurm=?
         WHERE number=?
         """
 
@@ -90,6 +90,7 @@ struct JobRow: Sendable {
         row.bind(job.isExpired ? 1 : 0)
         row.bind(job.outputBytes)
         if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
+        row.bind(job.slurm?.json)
     }
 
     static func text(labels: [String: String]) -> String {
@@ -109,11 +110,11 @@ struct JobRow: Sendable {
         cpus, memory_bytes, gpus, processes, expired, output_bytes
         """
     /// Without payload and result.
-    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent FROM jobs"
+    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent, slurm FROM jobs"
     static let selectSQL = """
         SELECT \(columns),
             coalesce(payload, (SELECT payload FROM large_payloads WHERE large_payloads.number = jobs.number)) AS payload,
-            coalesce(result, x'') AS result, trace_parent
+            coalesce(result, x'') AS result, trace_parent, slurm
         FROM jobs
         """
 
@@ -165,11 +166,19 @@ struct JobRow: Sendable {
         job.isExpired = row[32]
         job.outputBytes = row[33]
         job.result = Self.bytes(row[35])
+        job.slurm = try (row[37] as String?).map { try SlurmFacts(json: $0) }
         self.number = UInt64(bitPattern: row[0] as Int64)
         self.job = job
     }
 
     private static func bytes(_ data: Data?) -> [UInt8] { data.map { [UInt8]($0) } ?? [] }
+
+    /// The id of the newest job with this batch job.
+    static func find(slurmJobID: String, in database: Database) throws -> String? {
+        try String.fetchOne(
+            database, sql: "SELECT id FROM jobs WHERE slurm_job_id = ? ORDER BY number DESC LIMIT 1",
+            arguments: [slurmJobID])
+    }
 
     /// Reads the rows as they come: copies of a hundred thousand `Row`s would take longer than the reading.
     static func fetchAll(_ database: Database, sql: String, arguments: StatementArguments = []) throws -> [JobRow] {

@@ -13,6 +13,9 @@ public final class Ledger: Sendable {
     /// What happened, in order.
     public let events: EventLog
 
+    /// Of this ledger, in the names of its batch jobs: 16 hexadecimal digits that no other one has.
+    public let slurmIdentity: String
+
     private let configuration: Configuration
     private let database: DatabasePool
     private let index: JobIndex
@@ -54,8 +57,10 @@ public final class Ledger: Sendable {
         self.encoders = encoders
         self.now = now
         database = store.database
+        slurmIdentity = start.slurmIdentity
         self.lock = lock
-        rules = SubmissionRules(maxPayloadBytes: configuration.maxPayloadBytes)
+        rules = SubmissionRules(
+            maxPayloadBytes: configuration.maxPayloadBytes, acceptsSlurm: configuration.acceptsSlurm)
         index = JobIndex(recentJobs: configuration.recentJobs, recentBytes: configuration.recentJobBytes)
         index.load(start.jobs, totals: start.totals, dropped: start.droppedJobs)
         cursors = SinkCursors(start.cursors)
@@ -189,6 +194,15 @@ public final class Ledger: Sendable {
         return try await change(id, .cancel(reason: reason, source: source))
     }
 
+    /// The Slurm bridge did or learnt something about an attempt. A report on an older attempt or an ended job changes
+    /// nothing.
+    ///
+    /// - Parameter attempt: that of the report; for `.intended` the one it begins, which is the job's next.
+    /// - Throws: `failedPrecondition` for `.intended` when the job is not queued (it may just have been cancelled).
+    public func slurm(_ id: String, attempt: UInt32, _ report: SlurmReport) async throws -> Job {
+        try await change(id, .slurm(attempt: attempt, report))
+    }
+
     /// Adds an agent's event to the log, durably.
     ///
     /// - Throws: `invalidArgument`; `notFound` when the job it is about is not known; `alreadyExists` when its id is that of
@@ -260,6 +274,18 @@ public final class Ledger: Sendable {
         if let row = index.row(id) { return row }
         guard let row = try await read({ try JobRow.find(id, in: $0) }) else { throw OrchestratorError.noJob(id) }
         return row
+    }
+
+    /// The job whose newest batch job has this id in Slurm; the newest job, should Slurm have begun to count anew.
+    ///
+    /// - Throws: `notFound` naming the id; `unavailable` when the database can't be read.
+    public func job(slurmJobID id: String) async throws -> Job {
+        if id.isEmpty { throw OrchestratorError.noJob(id) }
+        let found = try await read { database in
+            try JobRow.find(slurmJobID: id, in: database)
+        }
+        guard let found else { throw OrchestratorError.noJob(id) }
+        return try await job(found)
     }
 
     /// A cached job as `Encoders.job` writes it, made once per change: the path of a status call. `body` runs outside

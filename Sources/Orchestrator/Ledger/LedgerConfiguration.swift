@@ -17,6 +17,8 @@ extension Ledger {
         public var maxPayloadBytes = 1 << 20
         /// Of one event that an agent publishes.
         public var maxEventBytes = 16 << 10
+        /// Whether there is a Slurm bridge for jobs of class gpu_slurm; without one they are refused.
+        public var acceptsSlurm = false
         /// Submissions waiting for the disk; further ones are refused with `resourceExhausted`.
         public var commandQueueLimit = 100_000
 

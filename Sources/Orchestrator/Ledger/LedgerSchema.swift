@@ -114,6 +114,16 @@ enum LedgerSchema {
                         WHERE job > 0 AND job NOT IN (SELECT number FROM jobs) GROUP BY job;
                     """)
         }
+        migrator.registerMigration("7: batch jobs") { database in
+            // The identity is in the names of batch jobs, so that two servers on one cluster keep apart.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN slurm TEXT;
+                    CREATE INDEX jobs_by_slurm_job ON jobs (slurm_job_id) WHERE slurm_job_id IS NOT NULL;
+                    CREATE TABLE slurm_identity (id TEXT NOT NULL) STRICT;
+                    INSERT INTO slurm_identity (id) VALUES (lower(hex(randomblob(8))));
+                    """)
+        }
         return migrator
     }
 }

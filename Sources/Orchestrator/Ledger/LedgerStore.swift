@@ -80,6 +80,7 @@ struct LedgerStore {
         var lastSequence: UInt64
         var cursors: [String: UInt64]
         var followUps: FollowUps
+        var slurmIdentity: String
         var kept: KeptHistory
         /// Jobs that the retention has taken.
         var droppedJobs: Int
@@ -103,12 +104,13 @@ struct LedgerStore {
                 }
                 let oldest = try Int64.fetchOne(database, sql: "SELECT min(sequence) FROM events")
                 let last = try Int64.fetchOne(database, sql: "SELECT max(sequence) FROM events")
+                let slurmIdentity = try String.fetchOne(database, sql: "SELECT id FROM slurm_identity")
                 let kept = try KeptHistory(database)
                 return Start(
                     jobs: jobs, totals: totals,
                     newestEvents: events,
                     oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
-                    followUps: followUps, kept: kept,
+                    followUps: followUps, slurmIdentity: slurmIdentity ?? "", kept: kept,
                     droppedJobs: max(0, totals.values.reduce(0, +) - open.count - kept.size.endedJobs))
             }
         } catch let error as OrchestratorError {

@@ -289,7 +289,11 @@ struct LedgerWriter {
     private func apply(
         _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
     ) -> Result<(job: Job, existed: Bool), OrchestratorError> {
-        let jitter: Double = if case .finish = command { .random(in: 0..<1) } else { 0 }
+        let jitter: Double =
+            switch command {
+            case .finish, .slurm: .random(in: 0..<1)
+            default: 0
+            }
         do throws(OrchestratorError) {
             return .success(
                 try batch.apply(command, id: id, jitter: jitter) { id throws(OrchestratorError) in

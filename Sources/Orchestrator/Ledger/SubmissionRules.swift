@@ -3,17 +3,18 @@
 struct SubmissionRules: Sendable {
     /// Bytes.
     var maxPayloadBytes: Int
+    var acceptsSlurm = false
 
     static let maxTimeout = Duration.seconds(365 * 86_400)
     static let maxParents = 256
 
     /// `spec` in the form it is stored and compared in, or the error that names the offending field.
     func checked(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
-        if spec.jobClass == .gpuSlurm {
+        if spec.jobClass == .gpuSlurm, !acceptsSlurm {
             throw OrchestratorError(
                 .failedPrecondition,
                 "job_class gpu_slurm: this server has no Slurm bridge configured; submit it as gpu, cpu_long or "
-                    + "cpu_short, or to a server with a bridge"
+                    + "cpu_short, or start the server with --slurm true"
             ).because(.slurmNotConfigured)
         }
         if !spec.id.isEmpty { try Self.checkID(spec.id, field: "job_id") }

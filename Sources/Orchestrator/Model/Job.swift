@@ -98,6 +98,8 @@ public struct Job: Sendable, Equatable {
     /// JSON, or empty.
     public var result: [UInt8]
     public var slurmJobID: String
+    /// The batch job of the newest attempt that was meant for Slurm.
+    public var slurm: SlurmFacts?
     /// Set once somebody asked a running job to end; its next end is then CANCELLED.
     public var cancelReason: String?
     /// Who asked: the source of the job's task_cancelled event.

@@ -12,6 +12,11 @@ public struct AttemptDirectory: Sendable, Equatable {
         path = "\(jobsDirectory)/\(Self.shard(of: jobID))/\(jobID)/\(attempt)"
     }
 
+    public var exists: Bool { WholeFile.exists(path) }
+
+    /// Of a worker, which has the same files but belongs to no job.
+    init(worker path: String) { self.path = path }
+
     public var payload: String { path + "/payload.json" }
     public var standardInput: String { path + "/stdin" }
     /// What is kept of standard output, from its beginning.
@@ -22,9 +27,15 @@ public struct AttemptDirectory: Sendable, Equatable {
     var standardErrorTail: String { path + "/stderr.tail" }
     var result: String { path + "/result.json" }
     var work: String { path + "/work" }
+    /// The devices it has, one a line.
+    var gpus: String { path + "/gpus" }
+    /// The private TMPDIR of a command in a sandbox.
+    var temporary: String { path + "/tmp" }
     var pid: String { path + "/pid" }
     var lock: String { path + "/lock" }
     var exit: String { path + "/exit" }
+    /// There when the attempt ended because its runner did, and the job was started again.
+    var interrupted: String { path + "/interrupted" }
 
     /// The directories to create, outermost first, below the jobs directory.
     var ancestors: [String] {

@@ -29,6 +29,11 @@ enum AttemptResult: Sendable, Equatable {
         }
     }
 
+    /// A worker's answer, which was JSON already; null is no result.
+    static func worker(_ json: [UInt8], cap: Int) -> AttemptResult {
+        json == Array("null".utf8) ? .none : checked(json[...], cap: cap, origin: "the worker's result")
+    }
+
     private static func checked(_ text: ArraySlice<UInt8>, cap: Int, origin: String) -> AttemptResult {
         guard text.count <= cap else {
             return .unusable(

@@ -9,8 +9,14 @@ struct ExitRecord: Sendable, Equatable {
     var end: End
     var timedOut = false
     var cancelled = false
+    /// That was because its server was gone.
+    var orphaned = false
     /// Descendants that even SIGKILL did not end.
     var leftovers = false
+    /// Some of it was killed for want of memory: its own limit, or the machine's.
+    var outOfMemory = false
+    /// It reached its limit of processes.
+    var refusedForks = false
     var outputTruncated = false
     var errorTruncated = false
     /// Bytes the command wrote, kept or not.
@@ -45,7 +51,10 @@ struct ExitRecord: Sendable, Equatable {
         }
         timedOut = number("timed_out") == 1
         cancelled = number("cancelled") == 1
+        orphaned = number("orphaned") == 1
         leftovers = number("leftovers") == 1
+        outOfMemory = number("out_of_memory") == 1
+        refusedForks = number("refused_forks") == 1
         outputTruncated = number("stdout_truncated") == 1
         errorTruncated = number("stderr_truncated") == 1
         outputBytes = fields["stdout_bytes"].flatMap { UInt64($0) } ?? 0

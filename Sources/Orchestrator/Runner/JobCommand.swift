@@ -10,6 +10,8 @@ public struct JobCommand: Sendable, Equatable {
     public var standardInput: String?
     /// As the payload asks; the job's own timeout comes first, the class's default last.
     public var timeout: Duration?
+    /// The handler whose worker does it, instead of a process of its own.
+    public var worker: Handler?
 
     public init(
         arguments: [String], environment: [String: String] = [:], workingDirectory: String? = nil,

@@ -1,6 +1,6 @@
 /// Reads the command out of a job's payload: `{"command", "env", "cwd", "stdin"}`, or the older
-/// `{"execution": {"command", "env", "timeout_seconds", "working_dir"}}`. Keys it does not know belong to the job and
-/// are left alone.
+/// `{"execution": {"command", "env", "timeout_seconds", "working_dir"}}`, or `{"handler"}`, the name of a command that
+/// the server has. Keys it does not know belong to the job and are left alone.
 public enum PayloadCommand {
     /// Whether this machine could start the job, to be asked before the job is accepted.
     ///
@@ -10,7 +10,10 @@ public enum PayloadCommand {
         _ = try command(of: spec)
     }
 
-    public static func command(of spec: JobSpec) throws(OrchestratorError) -> JobCommand {
+    /// - Parameter handlers: what `handler` may name, and what a job of a class gets that names nothing.
+    public static func command(
+        of spec: JobSpec, handlers: Handlers = Handlers()
+    ) throws(OrchestratorError) -> JobCommand {
         guard spec.jobClass.isLocal else {
             throw OrchestratorError(
                 .failedPrecondition,
@@ -24,6 +27,15 @@ public enum PayloadCommand {
         } catch {
             throw .invalidArgument("payload", "payload is not valid JSON: \(error)")
         }
+        return try command(in: payload, of: spec, handlers: handlers)
+    }
+
+    /// Whatever runs it: this machine's runner, or a batch job, for which there are no handlers.
+    ///
+    /// - Parameter payload: the spec's, parsed.
+    static func command(
+        in payload: JSONNode, of spec: JobSpec, handlers: Handlers = Handlers()
+    ) throws(OrchestratorError) -> JobCommand {
         guard case .object = payload.value else {
             throw .invalidArgument(
                 "payload", "payload must be a JSON object such as {\"command\": [\"true\"]}, not \(payload.value.kind)")
@@ -54,14 +66,34 @@ public enum PayloadCommand {
             guard case .string(let name) = handler.value else {
                 throw wrongType("payload.handler", "a string", handler)
             }
-            throw .invalidArgument(
-                "payload.handler",
-                "handler \(name.asJSON) is not configured on this server; give a \"command\" instead")
+            guard let handler = handlers.byName[name] else {
+                let known = handlers.byName.keys.sorted().joined(separator: ", ")
+                throw .invalidArgument(
+                    "payload.handler",
+                    "handler \(name.asJSON) is not configured on this server; "
+                        + (known.isEmpty
+                            ? "it has none, so give a \"command\" instead" : "it has \(known); or give a \"command\""))
+            }
+            return command(of: handler, payload: spec.payload)
+        }
+        if let name = handlers.defaults[spec.jobClass], let handler = handlers.byName[name] {
+            return command(of: handler, payload: spec.payload)
         }
         throw .invalidArgument(
             "payload",
             "payload has neither \"command\" nor a configured \"handler\"; give {\"command\": [\"program\", "
                 + "\"argument\"]}")
+    }
+
+    private static func command(of handler: Handler, payload: [UInt8]) -> JobCommand {
+        var command = JobCommand(
+            arguments: handler.command, environment: handler.environment,
+            workingDirectory: handler.workingDirectory, timeout: handler.timeout)
+        switch handler.mode {
+        case .worker: command.worker = handler
+        case .process: command.standardInput = String(decoding: payload, as: UTF8.self)
+        }
+        return command
     }
 
     /// null is the same as absent.

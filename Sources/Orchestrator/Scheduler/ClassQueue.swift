@@ -84,3 +84,15 @@ struct ClassQueue {
 
     private func isCurrent(_ id: String, _ ticket: UInt64) -> Bool { current[id] == ticket }
 }
+
+extension ClassQueue.Entry {
+    init(_ job: Job) {
+        // What is left of its back-off now, by the steady clock from here on; no more than the longest there is, should
+        // the wall clock have been set back since.
+        let longest = job.spec.retry.maxBackoff ?? RetryPolicy.defaultMaxBackoff
+        let notBefore = job.notBefore.map {
+            Timestamp.steady().advanced(by: min(Timestamp.now().duration(to: $0), longest))
+        }
+        self.init(id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
+    }
+}

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import Synchronization
 
@@ -12,6 +13,12 @@ public final class Scheduler: Sendable {
         public var inFlight: Int
         /// Waiting for a slot or for the end of a back-off.
         public var waiting: Int
+
+        public init(limit: Int, inFlight: Int, waiting: Int) {
+            self.limit = limit
+            self.inFlight = inFlight
+            self.waiting = waiting
+        }
     }
 
     private struct State {
@@ -23,11 +30,17 @@ public final class Scheduler: Sendable {
         /// Why everything that still runs was told to stop; nil until it was.
         var stopMessage: String?
         var idleWaiters: [CheckedContinuation<Void, Never>] = []
+        var adaptive: [JobClass: AdaptiveLimit] = [:]
+        /// What the classes with an adaptive limit saw since they were last asked.
+        var seen: [JobClass: AdaptiveLimit.Observation] = [:]
+        /// Tasks that wait for a place, and are not in the ledger yet.
+        var unclaimed: @Sendable () -> [JobClass: Int] = { [:] }
         var timer: (at: Timestamp, task: Task<Void, Never>)?
     }
 
     private let ledger: Ledger
     private let runner: Runner
+    private let givesBack: Bool
     private let logger: Logger
     /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
@@ -35,15 +48,21 @@ public final class Scheduler: Sendable {
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
+    /// - Parameter givesBack: whether what a drain stops waits to be started again, here or elsewhere; otherwise it has
+    ///   failed.
     public init(
-        limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, logger: Logger,
+        limits: ConcurrencyLimits = .defaults(), ledger: Ledger, runner: Runner, givesBack: Bool = false,
+        logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady
     ) {
         self.ledger = ledger
         self.runner = runner
+        self.givesBack = givesBack
         self.logger = logger
         self.now = now
-        state = Mutex(State(core: SchedulerCore(limits: limits.byClass)))
+        state = Mutex(
+            State(
+                core: SchedulerCore(limits: limits.byClass), adaptive: limits.adaptive.mapValues { AdaptiveLimit($0) }))
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -55,13 +74,17 @@ public final class Scheduler: Sendable {
         for job in ledger.openJobs() where job.jobClass.isLocal {
             switch job.state {
             case .queued where job.openParents > 0: break
-            case .queued: state.withLock { $0.core.enqueued(Self.entry(job), job.jobClass) }
+            case .queued: state.withLock { $0.core.enqueued(ClassQueue.Entry(job), job.jobClass) }
             case .running: adopt(job)
             case .submitted, .succeeded, .failed, .cancelled: break
             }
         }
         wake.yield()
+        let adapting = Task { [weak self] in
+            while self?.adapt(pressure: MachinePressure.now()) == true { try await Task.sleep(for: .seconds(1)) }
+        }
         for await _ in wakes { startDue() }
+        adapting.cancel()
     }
 
     /// Starts nothing more, waits up to `grace` for what runs, then stops the rest, which fails with RUNNER_ERROR and is
@@ -80,6 +103,7 @@ public final class Scheduler: Sendable {
             if isIdle { continuation.resume() }
         }
         timer.cancel()
+        await runner.close()
     }
 
     /// Each local class's limit and load, for metrics.
@@ -100,7 +124,7 @@ public final class Scheduler: Sendable {
                 switch job.state {
                 case .queued:
                     guard change.oldState != .queued, job.openParents == 0 else { continue }
-                    state.core.enqueued(Self.entry(job), job.jobClass)
+                    state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
                     isNews = true
                 case .running:
                     if job.isToStop { toCancel.append(job) }
@@ -110,7 +134,7 @@ public final class Scheduler: Sendable {
                 }
             }
             for job in batch.released where job.jobClass.isLocal {
-                state.core.enqueued(Self.entry(job), job.jobClass)
+                state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
                 isNews = true
             }
         }
@@ -119,15 +143,59 @@ public final class Scheduler: Sendable {
         if isNews { wake.yield() }
     }
 
-    private static func entry(_ job: Job) -> ClassQueue.Entry {
-        // What is left of its back-off now, by the steady clock from here on; no more than the longest there is, should
-        // the wall clock have been set back since.
-        let longest = job.spec.retry.maxBackoff ?? RetryPolicy.defaultMaxBackoff
-        let notBefore = job.notBefore.map {
-            Timestamp.steady().advanced(by: min(Timestamp.now().duration(to: $0), longest))
+    // MARK: - Adapting
+
+    /// Asks for tasks that are claimed only when there is a place for them: they are reason enough for another one.
+    public func follow(_ fileQueue: FileQueue) {
+        state.withLock { $0.unclaimed = { [weak fileQueue] in fileQueue?.unclaimed ?? [:] } }
+    }
+
+    /// One step of every adaptive limit; false when there are none.
+    private func adapt(pressure: MachinePressure) -> Bool {
+        let unclaimed = state.withLock { $0.unclaimed }()
+        let isAdaptive = state.withLock { state in
+            let loads = state.core.loads
+            for (jobClass, var limit) in state.adaptive {
+                var seen = state.seen[jobClass] ?? AdaptiveLimit.Observation()
+                seen.pressure = pressure
+                seen.waiting = (loads[jobClass]?.waiting ?? 0) + (unclaimed[jobClass] ?? 0)
+                seen.inFlight = max(seen.inFlight, loads[jobClass]?.inFlight ?? 0)
+                state.core.limited(jobClass, to: limit.observed(seen))
+                state.adaptive[jobClass] = limit
+            }
+            state.seen = [:]
+            return !state.adaptive.isEmpty
         }
-        return ClassQueue.Entry(
-            id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
+        if isAdaptive { wake.yield() }
+        return isAdaptive
+    }
+
+    private func started(_ job: Job) {
+        state.withLock { state in
+            guard state.adaptive[job.jobClass] != nil else { return }
+            let inFlight = state.core.loads[job.jobClass]?.inFlight ?? 0
+            var seen = state.seen[job.jobClass] ?? AdaptiveLimit.Observation()
+            // A later attempt's wait is mostly its back-off.
+            if job.attempt == 1, let startedAt = job.startedAt {
+                seen.longestWait = max(seen.longestWait, job.submittedAt.duration(to: startedAt))
+            }
+            seen.inFlight = max(seen.inFlight, inFlight)
+            state.seen[job.jobClass] = seen
+        }
+    }
+
+    private func ended(_ job: Job, _ outcome: AttemptOutcome) {
+        let isStrained =
+            switch outcome.failure {
+            case .outOfMemory, .timeout, .lost: true
+            // The kernel's, when the whole machine is out of memory.
+            default: outcome.signal == SIGKILL
+            }
+        state.withLock { state in
+            guard state.adaptive[job.jobClass] != nil else { return }
+            state.seen[job.jobClass, default: AdaptiveLimit.Observation()].ended += 1
+            if isStrained { state.seen[job.jobClass]?.strained += 1 }
+        }
     }
 
     // MARK: - Starting
@@ -164,14 +232,20 @@ public final class Scheduler: Sendable {
             return
         }
         follow(job, start.slot)
+        started(job)
         let result = await runner.run(job, isCancelled: { [self] in isToStop(job) })
         switch result {
         case .ended(let outcome):
+            ended(job, outcome)
             ceased(start.slot, machineIsShort: false)
             await report(job, outcome)
         case .cancelled(let outcome):
             ceased(start.slot, machineIsShort: false)
-            await report(job, stopped(outcome))
+            if givesBack, state.withLock({ $0.stopMessage != nil }) {
+                await giveBack(job)
+            } else {
+                await report(job, stopped(outcome))
+            }
         case .notStarted(let reason):
             logger.warning(
                 "an attempt could not be started and will be again: \(reason)", metadata: ["job": "\(job.id)"])
@@ -194,7 +268,7 @@ public final class Scheduler: Sendable {
             switch found {
             case .ended(let outcome): await report(job, outcome)
             case .cancelled(let outcome): await report(job, stopped(outcome))
-            case .neverStarted: await giveBack(job)
+            case .neverStarted, .interrupted: await giveBack(job)
             }
         }
     }
@@ -223,7 +297,7 @@ public final class Scheduler: Sendable {
         state.withLock { state in
             state.core.ended(start.slot)
             guard let job, job.state == .queued, job.openParents == 0 else { return }
-            var entry = Self.entry(job)
+            var entry = ClassQueue.Entry(job)
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }

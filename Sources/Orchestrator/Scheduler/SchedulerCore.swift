@@ -18,7 +18,7 @@ struct SchedulerCore {
         var wakeAt: Timestamp?
     }
 
-    let limits: [JobClass: Int]
+    private(set) var limits: [JobClass: Int]
     private var queues: [JobClass: ClassQueue] = [:]
     private var inFlight: [JobClass: Int] = [:]
     private var lastSlot: UInt64 = 0
@@ -28,6 +28,9 @@ struct SchedulerCore {
 
     /// A class without a limit never starts anything here.
     init(limits: [JobClass: Int]) { self.limits = limits }
+
+    /// From now on so many of a class start; what runs beyond it goes on.
+    mutating func limited(_ jobClass: JobClass, to limit: Int) { limits[jobClass] = limit }
 
     /// A job waits for its turn. One that waits already is replaced.
     mutating func enqueued(_ entry: ClassQueue.Entry, _ jobClass: JobClass) {

@@ -1,7 +1,7 @@
 /// An event as every sink tells it: one JSON object on one line, with exactly the keys of the contract.
-enum EventLine {
+public enum EventLine {
     /// Without the newline at its end.
-    static func json(_ event: Event) -> [UInt8] {
+    public static func json(_ event: Event) -> [UInt8] {
         var json = JSONWriter()
         json.object { json in
             json.key("sequence")

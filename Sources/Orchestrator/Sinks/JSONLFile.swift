@@ -26,6 +26,8 @@ struct JSONLFile: ~Copyable {
         let status = try file.status()
         file.device = UInt64(status.st_dev)
         file.inode = UInt64(status.st_ino)
+        // A new name lasts through a power cut only with its directory.
+        if status.st_size == 0 { try synchronizeDirectory(of: path) }
         try file.repairEnd()
         return file
     }
@@ -81,6 +83,12 @@ struct JSONLFile: ~Copyable {
         return Array(text[(start + 1)...])
     }
 
+    /// The first line, without its newline; nil when there is none, or none within 64 KiB.
+    func firstLine() throws(OrchestratorError) -> [UInt8]? {
+        let head = try read(from: 0, count: Int(min(try size(), 1 << 16)))
+        return head.firstIndex(of: UInt8(ascii: "\n")).map { Array(head[..<$0]) }
+    }
+
     /// A last line without a newline is a write that a crash cut short: it is ended if it is whole, and else cut off, for
     /// the ledger still has its event.
     private mutating func repairEnd() throws(OrchestratorError) {
@@ -107,7 +115,11 @@ struct JSONLFile: ~Copyable {
     /// The file's last bytes, up to a MiB: more than any event.
     private func tail(of end: Int64) throws(OrchestratorError) -> [UInt8] {
         let start = max(0, end - Self.tailLimit)
-        var bytes = [UInt8](repeating: 0, count: Int(end - start))
+        return try self.read(from: start, count: Int(end - start))
+    }
+
+    private func read(from start: Int64, count: Int) throws(OrchestratorError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
         var read = 0
         while read < bytes.count {
             let count = bytes.withUnsafeMutableBytes { buffer in
@@ -121,12 +133,22 @@ struct JSONLFile: ~Copyable {
         return bytes
     }
 
-    private func size() throws(OrchestratorError) -> Int64 { Int64(try status().st_size) }
+    /// Bytes.
+    func size() throws(OrchestratorError) -> Int64 { Int64(try status().st_size) }
 
     private func status() throws(OrchestratorError) -> stat {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw Self.failure("look at", path, errno) }
         return status
+    }
+
+    private static func synchronizeDirectory(of path: String) throws(OrchestratorError) {
+        let directory = (path as NSString).deletingLastPathComponent
+        let descriptor = Foundation.open(directory.isEmpty ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("open", directory, errno) }
+        defer { close(descriptor) }
+        // EINVAL: a file system that keeps no such promise.
+        guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure("sync", directory, errno) }
     }
 
     private static func failure(_ what: String, _ path: String, _ code: Int32) -> OrchestratorError {

@@ -25,6 +25,8 @@ public struct SinkStatus: Sendable, Equatable {
     public var lastSuccess: Timestamp?
     /// Of the newest attempt; nil when it worked.
     public var error: String?
+    /// The newest event that the sink refused, and that was passed over.
+    public var refusal: SinkRefusal?
 }
 
 /// Feeds one sink from the event log, in order and without loss: a cursor that moves when the sink has taken events for
@@ -35,6 +37,8 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
     private struct State {
         var status = SinkStatus()
         var isStopping = false
+        /// While an attempt is made; trouble outside of one is over before anybody hears of it.
+        var isTrying = false
         var work: Task<Void, Never>?
     }
 
@@ -47,6 +51,7 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
     private let delivered: Counter
     private let errors: Counter
     private let lost: Counter
+    private let refused: [SinkRefusal.Reason: Counter]
     private let lastSuccess: Gauge
     private let signal = WakeSignal()
     private let state = Mutex(State())
@@ -66,6 +71,7 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
         errors = metrics.errors[sink.name]
         lastSuccess = metrics.lastSuccess[sink.name]
         lost = metrics.lost[sink.name]
+        refused = metrics.refused(sink.name)
         feed.wait(sink.name)
         metrics.follow(sink.name) { [weak self] in self?.lag ?? 0 }
     }
@@ -110,10 +116,19 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
     private var isStopping: Bool { state.withLock { $0.isStopping } }
 
     private func feedSink() async {
+        await sink.begin { [weak self] in self?.note(trouble: $0) }
+        await deliverAll()
+        await sink.close()
+    }
+
+    private func deliverAll() async {
         guard var saved = await retrying({ try await self.startPosition() }) else { return }
         var position = saved
         state.withLock { $0.status.position = position }
         var lastFlush = clock.now
+        defer {
+            if sink.keepsAtOnce, position > saved { feed.saveCursor(sink.name, position) }
+        }
 
         while !Task.isCancelled {
             // Asked before the read, so that nothing committed before a stop is missed.
@@ -153,36 +168,67 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
     private func deliverNext(after position: UInt64) async throws -> UInt64? {
         let events: [Event]
         do {
-            events = try await feed.events(position, pacing.batchSize)
+            events = try await feed.events(position, min(pacing.batchSize, sink.batchLimit))
         } catch let error as OrchestratorError {
             guard case .outOfRange(let oldest) = error.kind, oldest > position + 1 else { throw error }
+            // To a new sink, history that is over was never promised.
+            if position == 0, feed.cursor(sink.name) == nil { return oldest - 1 }
             lost.increment(by: oldest - 1 - position)
             logger.error(
                 "events are gone before the sink took them",
                 metadata: ["sink": "\(sink.name)", "after": "\(position)", "oldest": "\(oldest)"])
             return oldest - 1
         }
-        guard let last = events.last else { return nil }
-        try await sink.deliver(events)
-        delivered.increment(by: UInt64(events.count))
+        if events.isEmpty { return nil }
+        let delivery = try await sink.deliver(events)
+        let last = events[min(max(delivery.taken, 1), events.count) - 1].sequence
+        for refusal in delivery.refusals { note(refusal) }
+        delivered.increment(by: UInt64(max(0, delivery.taken - delivery.refusals.count)))
         let time = now()
         lastSuccess.set(Double(time.nanoseconds) / 1e9)
         state.withLock { state in
-            state.status.position = last.sequence
+            state.status.position = last
             state.status.lastSuccess = time
         }
-        return last.sequence
+        return last
+    }
+
+    private func note(_ refusal: SinkRefusal) {
+        refused[refusal.reason]?.increment()
+        state.withLock { $0.status.refusal = refusal }
+        logger.error(
+            "the sink refuses an event; it is passed over",
+            metadata: [
+                "sink": "\(sink.name)", "sequence": "\(refusal.sequence)", "reason": "\(refusal.reason.rawValue)",
+                "detail": "\(refusal.detail)",
+            ])
+    }
+
+    private func note(trouble: String) {
+        let isNews = state.withLock { state in
+            guard state.isTrying else { return false }
+            defer { state.status.error = trouble }
+            return state.status.error != trouble
+        }
+        guard isNews else { return }
+        errors.increment()
+        logger.warning("sink has to wait", metadata: ["sink": "\(sink.name)", "error": "\(trouble)"])
     }
 
     /// Tries until it works; nil when the task was cancelled.
     private func retrying<Value: Sendable>(_ attempt: @Sendable () async throws -> Value) async -> Value? {
         var pause = pacing.initialBackoff
         while !Task.isCancelled {
+            state.withLock { $0.isTrying = true }
             do {
                 let value = try await attempt()
-                state.withLock { $0.status.error = nil }
+                state.withLock { state in
+                    state.isTrying = false
+                    state.status.error = nil
+                }
                 return value
             } catch {
+                state.withLock { $0.isTrying = false }
                 if Task.isCancelled { return nil }
                 errors.increment()
                 state.withLock { $0.status.error = "\(error)" }

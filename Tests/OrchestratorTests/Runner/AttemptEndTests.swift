@@ -5,11 +5,12 @@ import Testing
 
 @Suite struct AttemptEndTests {
     private func outcome(
-        _ record: ExitRecord, result: AttemptResult = .none, errors: String = "", arguments: [String] = ["foo"]
+        _ record: ExitRecord, result: AttemptResult = .none, errors: String = "", arguments: [String] = ["foo"],
+        limits: ResourceLimits = .none
     ) -> AttemptOutcome? {
         AttemptEnd(
             record: record, result: result, errorTail: Array(errors.utf8), command: JobCommand(arguments: arguments),
-            timeout: .seconds(5), path: "/usr/bin:/bin"
+            timeout: .seconds(5), path: "/usr/bin:/bin", limits: limits
         ).outcome
     }
 
@@ -20,12 +21,39 @@ import Testing
 
     @Test func `another exit code fails with the last words of standard error`() {
         let outcome = outcome(ExitRecord(end: .exited(code: 3)), errors: "first\n  it\tbroke \r\n\n  \n")
-        #expect(outcome == AttemptOutcome(exitCode: 3, failure: .exitCode, error: "exited with code 3: it broke"))
+        #expect(
+            outcome == AttemptOutcome(exitCode: 3, failure: .exitCode, error: "exited with code 3: first | it broke"))
     }
 
     @Test func `last words are at most 300 characters`() {
         let outcome = outcome(ExitRecord(end: .exited(code: 1)), errors: String(repeating: "é", count: 400))
         #expect(outcome?.error == "exited with code 1: " + String(repeating: "é", count: 300))
+    }
+
+    @Test func `the last three lines are told, as many as fit`() {
+        let many = outcome(ExitRecord(end: .exited(code: 1)), errors: "1\n2\n3\n4\n5\n")
+        #expect(many?.error == "exited with code 1: 3 | 4 | 5")
+        let long = outcome(
+            ExitRecord(end: .exited(code: 1)), errors: String(repeating: "x", count: 300) + "\nValueError: y\n")
+        #expect(long?.error == "exited with code 1: ValueError: y")
+    }
+
+    @Test func `out of memory is told from the signal that it came with`() {
+        var record = ExitRecord(end: .signalled(SIGKILL))
+        record.outOfMemory = true
+        let killed = outcome(record, limits: ResourceLimits(memoryBytes: 1024))
+        #expect(killed?.failure == .outOfMemory)
+        #expect(killed?.signal == SIGKILL)
+        #expect(killed?.error == "ran out of memory: more than its limit of 1024 bytes")
+        // A shell that reports what became of its child.
+        record.end = .exited(code: 137)
+        #expect(outcome(record)?.failure == .outOfMemory)
+        // It went on without what was killed, and came to a good end.
+        record.end = .exited(code: 0)
+        #expect(outcome(record) == AttemptOutcome())
+        record.timedOut = true
+        record.end = .signalled(SIGKILL)
+        #expect(outcome(record)?.failure == .timeout)
     }
 
     @Test func `a signal is named`() {

@@ -40,7 +40,7 @@ import Testing
 
     @Test func `an exit code and the last words of standard error are told`() async throws {
         let outcome = await runner.run(scratch.job(shell: "echo one >&2; echo two >&2; exit 3")).outcome
-        #expect(outcome == AttemptOutcome(exitCode: 3, failure: .exitCode, error: "exited with code 3: two"))
+        #expect(outcome == AttemptOutcome(exitCode: 3, failure: .exitCode, error: "exited with code 3: one | two"))
     }
 
     @Test func `a signal is told`() async throws {

@@ -15,6 +15,14 @@ final class Scratch: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
+    func runner(_ configure: (inout RunnerConfiguration) -> Void) throws -> Runner {
+        var configuration = RunnerConfiguration(jobsDirectory: path + "/jobs", grace: .milliseconds(200))
+        configure(&configuration)
+        return try Runner(
+            configuration: configuration, serverEnvironment: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
+            logger: Logger(label: "test"))
+    }
+
     func runner(
         grace: Duration = .milliseconds(200), outputCap: Int64 = 1 << 20,
         environment: [String: String] = ["PATH": "/usr/bin:/bin", "HOME": "/root", "SECRET": "x"],

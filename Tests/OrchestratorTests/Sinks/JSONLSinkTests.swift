@@ -26,9 +26,12 @@ import Testing
     }
 
     /// Feeds the file while `body` runs, then stops as the server does.
-    private func feeding(_ ledger: Ledger, _ body: () async throws -> Void) async throws {
+    private func feeding(
+        _ ledger: Ledger, rotation: EventFileRotation = .standard, _ body: () async throws -> Void
+    ) async throws {
         let runner = SinkRunner(
-            sink: JSONLSink(directory: logs), feed: EventFeed(ledger), metrics: SinkMetrics(MetricsRegistry()),
+            sink: JSONLSink(directory: logs, rotation: rotation), feed: EventFeed(ledger),
+            metrics: SinkMetrics(MetricsRegistry()),
             logger: Logger(label: "test"))
         let run = Task { await runner.run() }
         try await body()
@@ -85,6 +88,58 @@ import Testing
         }
         #expect(try sequences(path + ".1") == [1])
         #expect(try sequences() == [2])
+        await ledger.close()
+    }
+
+    @Test func `a file that has its size is renamed after its last event, and all of them together miss nothing`()
+        async throws
+    {
+        let ledger = try openLedger()
+        let rotation = EventFileRotation(maxBytes: 2000)
+        try await feeding(ledger, rotation: rotation) {
+            for _ in 0..<100 { _ = try await ledger.submit(JobSpec()) }
+        }
+        let files = try FileManager.default.contentsOfDirectory(atPath: logs).sorted()
+        #expect(files.count > 5 && files.last == "agent_action.jsonl")
+        var all: [UInt64] = []
+        for file in files {
+            let found = try sequences(logs + "/" + file)
+            let size = try FileManager.default.attributesOfItem(atPath: logs + "/" + file)[.size] as? Int
+            #expect(try #require(size) <= 2000)
+            if file != "agent_action.jsonl" {
+                #expect(file.contains("." + String(repeating: "0", count: 20 - "\(found.last ?? 0)".count)))
+                #expect(file.hasSuffix("0\(found.last ?? 0).jsonl"))
+            }
+            all += found
+        }
+        #expect(all == Array(1...100))
+        await ledger.close()
+    }
+
+    @Test func `a crash right after a rotation repeats nothing`() async throws {
+        let ledger = try openLedger()
+        try await feeding(ledger) {
+            for _ in 0..<10 { _ = try await ledger.submit(JobSpec()) }
+        }
+        try RotatedFiles(of: path).take(path, last: 10)
+        ledger.saveCursor("jsonl", 3)
+        try await feeding(ledger) { _ = try await ledger.submit(JobSpec()) }
+        #expect(try sequences() == [11])
+        await ledger.close()
+    }
+
+    @Test func `only so many renamed files stay, the newest`() async throws {
+        let ledger = try openLedger()
+        try await feeding(ledger, rotation: EventFileRotation(maxBytes: 1, keep: 2)) {
+            for _ in 0..<6 { _ = try await ledger.submit(JobSpec()) }
+        }
+        let files = try FileManager.default.contentsOfDirectory(atPath: logs).sorted()
+        #expect(
+            files == [
+                "agent_action.00000000000000000004.jsonl", "agent_action.00000000000000000005.jsonl",
+                "agent_action.jsonl",
+            ])
+        #expect(try sequences() == [6])
         await ledger.close()
     }
 }

@@ -156,6 +156,74 @@ import Testing
         await run.value
     }
 
+    @Test func `a sink that takes only some is given the rest next`() async {
+        sink.take(most: 2)
+        log.append(5)
+        let runner = runner()
+        let run = Task { await runner.run() }
+        #expect(await soon { sink.taken == [1, 2, 3, 4, 5] })
+        #expect(number("orchestrator_sink_delivered_events_total") == 5)
+        runner.stop()
+        await run.value
+        #expect(sink.isClosed)
+    }
+
+    @Test func `an event that the sink refuses is passed over, counted and told`() async {
+        sink.refuse([2])
+        log.append(3)
+        let runner = runner()
+        let run = Task { await runner.run() }
+        #expect(await soon { sink.taken == [1, 3] })
+        #expect(number("orchestrator_sink_delivered_events_total") == 2)
+        let refused = registry.snapshot().first { $0.name == "orchestrator_sink_refused_events_total" }
+        let invalid = refused?.samples.first { $0.labels.contains(MetricLabel("reason", "invalid")) }
+        #expect(invalid?.value == .number(1))
+        #expect(runner.status.refusal?.sequence == 2 && runner.status.error == nil)
+        runner.stop()
+        await run.value
+        #expect(log.saved == 3)
+    }
+
+    @Test func `what a sink waits out itself is told until it has worked`() async {
+        sink.hang()
+        log.append(1)
+        let runner = runner()
+        let run = Task { await runner.run() }
+        #expect(await soon { sink.isHanging })
+        sink.trouble("all brokers are down")
+        sink.trouble("all brokers are down")
+        #expect(runner.status.error == "all brokers are down")
+        #expect(number("orchestrator_sink_errors_total") == 1)
+        run.cancel()
+        await run.value
+    }
+
+    @Test func `trouble while nothing is on its way is nobody's`() async {
+        log.append(1)
+        let runner = runner()
+        let run = Task { await runner.run() }
+        #expect(await soon { runner.status.position == 1 && clock.deadlines == [.seconds(1)] })
+        sink.trouble("an idle connection was closed")
+        #expect(runner.status.error == nil)
+        runner.stop()
+        await run.value
+    }
+
+    @Test func `what needs no flush is remembered even when the rest hangs at a stop`() async {
+        let sink = FakeSink(keepsAtOnce: true)
+        log.append(2)
+        let runner = SinkRunner(
+            sink: sink, feed: log.feed, metrics: SinkMetrics(registry), clock: clock, logger: Logger(label: "test"))
+        let run = Task { await runner.run() }
+        #expect(await soon { sink.taken == [1, 2] })
+        sink.hang()
+        log.append(1)
+        #expect(await soon { sink.isHanging })
+        run.cancel()
+        await run.value
+        #expect(log.saved == 2)
+    }
+
     @Test func `cancelling ends it at once`() async {
         let runner = runner()
         let run = Task { await runner.run() }
@@ -221,10 +289,22 @@ private final class FakeSink: EventSink {
         var there: UInt64?
         var hangs = false
         var isHanging = false
+        var most = Int.max
+        var refuses: Set<UInt64> = []
+        var trouble: @Sendable (String) -> Void = { _ in }
+        var isClosed = false
     }
 
     let name = "fake"
+    let keepsAtOnce: Bool
     private let state = Mutex(State())
+
+    init(keepsAtOnce: Bool = false) { self.keepsAtOnce = keepsAtOnce }
+
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+    func take(most: Int) { state.withLock { $0.most = most } }
+    func refuse(_ sequences: Set<UInt64>) { state.withLock { $0.refuses = sequences } }
+    func trouble(_ words: String) { state.withLock { $0.trouble }(words) }
 
     var taken: [UInt64] { state.withLock { $0.taken } }
     var flushes: Int { state.withLock { $0.flushes } }
@@ -234,21 +314,29 @@ private final class FakeSink: EventSink {
     func has(_ sequence: UInt64) { state.withLock { $0.there = sequence } }
     func hang() { state.withLock { $0.hangs = true } }
 
-    func deliver(_ events: [Event]) async throws {
+    func deliver(_ events: [Event]) async throws -> Delivery {
         let hangs = state.withLock { state in
             state.isHanging = state.hangs
             return state.hangs
         }
         // For ever: until the task is cancelled.
         if hangs { try await Task.sleep(for: .seconds(3600)) }
-        try state.withLock { state in
+        return try state.withLock { state in
             if state.failures > 0 {
                 state.failures -= 1
                 throw Down()
             }
-            state.taken += events.map(\.sequence)
+            let some = events.prefix(state.most)
+            let refused = some.filter { state.refuses.contains($0.sequence) }.map(\.sequence)
+            state.taken += some.map(\.sequence).filter { !refused.contains($0) }
+            return Delivery(
+                taken: some.count,
+                refusals: refused.map { SinkRefusal(sequence: $0, reason: .invalid, detail: "no") })
         }
     }
+
+    func begin(_ trouble: @escaping @Sendable (String) -> Void) async { state.withLock { $0.trouble = trouble } }
+    func close() async { state.withLock { $0.isClosed = true } }
 
     func flush() async throws { state.withLock { $0.flushes += 1 } }
 

@@ -1,51 +1,53 @@
 import ArgumentParser
 import Orchestrator
 
-/// The flags of `serve` about how much history is kept. 0 is no limit everywhere.
-struct RetentionOptions: ParsableArguments {
+/// The flags about how much history is kept. 0 is no limit everywhere.
+package struct RetentionOptions: ParsableArguments {
     @Option(
         help:
             "Days that an ended job is kept, and its id taken; 0 is no limit. (env: ORCHESTRATOR_KEEP_JOBS_DAYS; default: 30)"
     )
-    var keepJobsDays: String?
+    package var keepJobsDays: String?
 
     @Option(help: "Ended jobs kept; 0 is no limit. (env: ORCHESTRATOR_KEEP_JOBS; default: 1000000)")
-    var keepJobs: String?
+    package var keepJobs: String?
 
     @Option(help: "Days that an event is kept; 0 is no limit. (env: ORCHESTRATOR_KEEP_EVENTS_DAYS; default: 30)")
-    var keepEventsDays: String?
+    package var keepEventsDays: String?
 
     @Option(help: "Events kept; 0 is no limit. (env: ORCHESTRATOR_KEEP_EVENTS; default: 10000000)")
-    var keepEvents: String?
+    package var keepEvents: String?
 
     @Option(
         help:
             "Size of the ledger's jobs and events together, in bytes or with KiB, MiB, GiB or TiB behind; 0 is no limit. Unlike the limits above it does not wait for sinks that are behind. (env: ORCHESTRATOR_KEEP_LEDGER_BYTES; default: 10GiB)"
     )
-    var keepLedgerBytes: String?
+    package var keepLedgerBytes: String?
 
     @Option(
         help:
             "Days that the output and working directories of an ended job are kept; 0 is no limit. (env: ORCHESTRATOR_KEEP_OUTPUTS_DAYS; default: 14)"
     )
-    var keepOutputsDays: String?
+    package var keepOutputsDays: String?
 
     @Option(
         help:
             "Ended jobs whose output and working directories are kept; 0 is no limit. (env: ORCHESTRATOR_KEEP_OUTPUTS; default: 100000)"
     )
-    var keepOutputs: String?
+    package var keepOutputs: String?
 
     @Option(
         help:
             "Size of ended jobs' output and working directories together, in bytes or with KiB, MiB, GiB or TiB behind; 0 is no limit. (env: ORCHESTRATOR_KEEP_OUTPUT_BYTES; default: 20GiB)"
     )
-    var keepOutputBytes: String?
+    package var keepOutputBytes: String?
+
+    package init() {}
 }
 
 extension Retention {
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
-    init(_ options: RetentionOptions, environment: [String: String]) throws {
+    package init(_ options: RetentionOptions, environment: [String: String]) throws {
         let standard = Retention.standard
         func setting<Value>(
             _ flag: String, _ given: String?, _ expected: String, _ fallback: Value,

@@ -1,24 +1,28 @@
-import ArgumentParser
 import Glibc
 import Orchestrator
 
 /// How many files and connections this process may have open (RLIMIT_NOFILE). Each connection is one, and the soft limit
 /// that a shell or a service manager gives is often 1,024, which it gives for programs that use select(2): this one does
 /// not, so it takes more. Jobs may be such programs, and start with the soft limit that was.
-enum OpenFiles {
+package enum OpenFiles {
     /// What the process had before, for its jobs, and has now.
-    struct Limits: Equatable {
-        var before: UInt64
-        var now: UInt64
+    package struct Limits: Equatable {
+        package var before: UInt64
+        package var now: UInt64
+
+        package init(before: UInt64, now: UInt64) {
+            self.before = before
+            self.now = now
+        }
     }
 
     /// Those kept for anything but gRPC connections: the ledger, the gateway, running jobs.
-    static let reserve: UInt64 = 512
+    package static let reserve: UInt64 = 512
 
     /// Raises the soft limit.
     /// - Parameter wanted: nil takes the hard limit.
     /// - Throws: `OrchestratorError` when there can't be as many as were asked for.
-    static func raise(to wanted: UInt64?) throws(OrchestratorError) -> Limits {
+    package static func raise(to wanted: UInt64?) throws(OrchestratorError) -> Limits {
         let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         var limit = rlimit()
         guard getrlimit(kind, &limit) == 0 else {
@@ -43,7 +47,7 @@ enum OpenFiles {
     }
 
     /// What is wrong when as many connections as are let in can't all be open, or nil.
-    static func shortage(_ limits: Limits, connections: Int) -> String? {
+    package static func shortage(_ limits: Limits, connections: Int) -> String? {
         let needed = UInt64(connections) + reserve
         guard limits.now < needed else { return nil }
         return

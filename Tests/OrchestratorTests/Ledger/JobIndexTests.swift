@@ -1,0 +1,30 @@
+import Testing
+
+@testable import Orchestrator
+
+@Suite struct JobIndexTests {
+    private func ended(_ id: String, number: UInt64) -> JobRow {
+        var job = Job(spec: JobSpec(id: id, jobClass: .gpuSlurm), submittedAt: Timestamp(nanoseconds: 0))
+        job.state = .succeeded
+        return JobRow(number: number, job: job)
+    }
+
+    @Test func `an ended job that changes once more takes no other job's place in memory`() {
+        let index = JobIndex(recentJobs: 2, recentBytes: 1 << 20)
+        index.apply([(ended("first", number: 1), nil)])
+        index.apply([(ended("second", number: 2), nil)])
+        for _ in 0..<10 { index.apply([(ended("second", number: 2), .succeeded)]) }
+        #expect(index.row("first") != nil && index.row("second") != nil)
+
+        index.apply([(ended("third", number: 3), nil)])
+        #expect(index.row("first") == nil && index.row("second") != nil && index.row("third") != nil)
+    }
+
+    @Test func `bytes in memory are counted once for each ended job`() {
+        let index = JobIndex(recentJobs: 100, recentBytes: 3 * 1_024)
+        index.apply([(ended("first", number: 1), nil)])
+        for _ in 0..<10 { index.apply([(ended("first", number: 1), .succeeded)]) }
+        index.apply([(ended("second", number: 2), nil)])
+        #expect(index.row("first") != nil && index.row("second") != nil)
+    }
+}

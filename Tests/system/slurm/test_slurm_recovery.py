@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from batch import submit, until_state
+from cluster import Cluster
+from eventually import eventually
+from jobs import assert_each_ended_once, assert_gapless, history, shell
+from server import Server
+
+
+@pytest.mark.parametrize("point", ["before-intent", "after-intent", "before-sbatch", "after-sbatch", "after-accepted"])
+def test_killed_at_any_point_of_a_submission_it_runs_the_job_once(
+    stopped_server: Server, cluster: Cluster, tmp_path: Path, point: str
+) -> None:
+    ran = tmp_path / "ran"
+    stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"] = point
+    stopped_server.start()
+    with stopped_server.client() as client:
+        submit(client, shell(f"echo $SLURM_JOB_ID >> {ran}"), "once")
+    assert stopped_server.wait(30) == -signal.SIGKILL
+    del stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"]
+    stopped_server.start()
+    with stopped_server.client() as client:
+        job = client.wait("once", timeout=60)
+        log = history(client, job.last_sequence)
+    assert (job.state, job.attempt) == ("succeeded", 1), job
+    assert ran.read_text().split() == [job.slurm_job_id]
+    assert_gapless(log)
+    assert_each_ended_once(log, ["once"])
+
+
+def test_what_ran_and_ended_while_the_server_was_down_is_known_afterwards(server: Server, cluster: Cluster) -> None:
+    with server.client() as client:
+        submit(client, shell("sleep 0.5; exit 4"), "ended")
+        submit(client, ["sleep", "600"], "running")
+        submit(client, ["sleep", "600"], "gone", requeue=False)
+        ended, running, gone = (until_state(client, name, "running") for name in ("ended", "running", "gone"))
+    server.kill()
+    cluster.run("scancel", gone.slurm_job_id)
+    eventually(lambda: cluster.state(ended.slurm_job_id) == "FAILED", "the first to end")
+    server.start()
+    with server.client() as client:
+        job = client.wait("ended", timeout=30)
+        assert (job.failure_reason, job.exit_code) == ("exit_code", 4), job
+        assert client.wait("gone", timeout=30).state == "cancelled"
+        assert client.status("running").slurm_job_id == running.slurm_job_id
+        client.cancel("running")
+        assert client.wait("running", timeout=30).state == "cancelled"
+
+
+def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, cluster: Cluster) -> None:
+    with server.client() as client:
+        submit(client, shell("sleep 2; exit 5"), "before")
+        until_state(client, "before", "running")
+        cluster.stop("slurmctld")
+        try:
+            submit(client, ["true"], "meanwhile")
+            client.submit(["true"], job_id="local")
+            assert client.wait("local", timeout=30).state == "succeeded"
+            # Its own marker tells, without Slurm.
+            assert client.wait("before", timeout=30).exit_code == 5
+
+            def outage() -> bool:
+                return bool(server.request("/health").json["checks"]["slurm"]["status"] == "degraded")
+
+            eventually(outage, "health to tell of the outage", timeout=60)
+            assert server.request("/readyz").status == 200
+            task = {"id": "by-http", "class": "gpu_slurm", "payload": {"command": ["true"]}}
+            answer = server.request("/queue/submit", json.dumps(task).encode()).json
+            assert (answer["ok"], answer["slurm_job_id"], answer["status"]) == (True, None, "queued")
+            assert client.status("meanwhile").state == "queued"
+        finally:
+            cluster.up()
+        job = client.wait("meanwhile", timeout=90)
+        assert (job.state, job.attempt) == ("succeeded", 1), job
+        assert client.wait("by-http", timeout=90).state == "succeeded"
+        eventually(lambda: server.request("/health").json["status"] == "healthy", "health")
+
+
+def test_a_cut_off_sbatch_is_found_again_and_not_repeated(
+    stopped_server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    # The controller takes the job, and its answer never comes: sbatch is stopped once it has sent its request.
+    wrapper = tmp_path / "bin"
+    wrapper.mkdir()
+    for name in ("squeue", "sacct", "scancel", "scontrol"):
+        (wrapper / name).symlink_to(f"/usr/bin/{name}")
+    (wrapper / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch "$@" >/dev/null\nexec sleep 600\n')
+    (wrapper / "sbatch").chmod(0o755)
+    stopped_server.flags += ("--slurm-bin", str(wrapper), "--slurm-command-seconds", "1")
+    ran = tmp_path / "ran"
+    with stopped_server.start().client() as client:
+        submit(client, shell(f"echo $SLURM_JOB_ID >> {ran}; sleep 1"), "cut-off")
+        job = client.wait("cut-off", timeout=60)
+    assert (job.state, job.attempt) == ("succeeded", 1), job
+    assert ran.read_text().split() == [job.slurm_job_id]
+    assert len(cluster.names()) == len(set(cluster.names()))
+
+
+def test_cancelled_between_submission_and_id(stopped_server: Server, cluster: Cluster, tmp_path: Path) -> None:
+    wrapper = tmp_path / "bin"
+    wrapper.mkdir()
+    for name in ("squeue", "sacct", "scancel", "scontrol"):
+        (wrapper / name).symlink_to(f"/usr/bin/{name}")
+    gate = tmp_path / "gate"
+    (wrapper / "sbatch").write_text(
+        f'#!/bin/sh\nid=$(/usr/bin/sbatch "$@")\ntouch {gate}.reached\n'
+        f"while [ ! -e {gate} ]; do sleep 0.05; done\necho $id\n"
+    )
+    (wrapper / "sbatch").chmod(0o755)
+    stopped_server.flags += ("--slurm-bin", str(wrapper))
+    with stopped_server.start().client() as client:
+        submit(client, ["sleep", "600"], "between")
+        eventually(Path(f"{gate}.reached").exists, "sbatch under way")
+        assert client.cancel("between", reason="changed my mind").state == "queued"
+        gate.touch()
+        job = client.wait("between", timeout=30)
+    assert (job.state, job.error) == ("cancelled", "changed my mind"), job
+    eventually(lambda: cluster.state(job.slurm_job_id) == "CANCELLED", "the batch job cancelled")
+
+
+def test_two_servers_on_one_cluster_keep_apart(
+    server: Server, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Server(tmp_path_factory.mktemp("other"), *server.flags, **server.environment)
+    try:
+        with server.client() as mine, other.start().client() as theirs:
+            submit(mine, shell("sleep 0.5; exit 1"), "same-name")
+            submit(theirs, shell("sleep 0.5; exit 2"), "same-name")
+            assert mine.wait("same-name", timeout=30).exit_code == 1
+            assert theirs.wait("same-name", timeout=30).exit_code == 2
+    finally:
+        other.close()
