@@ -7,14 +7,24 @@ package struct SchedulerService: Service {
     private let scheduler: Scheduler
     /// For the jobs that run when the server is asked to stop.
     private let grace: Duration
+    private let queue: FileQueue
+    private let patience: Duration?
 
-    package init(scheduler: Scheduler, grace: Duration) {
+    /// - Parameters:
+    ///   - queue: whose service runs beside this one; nothing starts before it knows which claims are still its own.
+    ///   - patience: with a queue's directory that can't be used now; nil where there are no jobs but the queue's.
+    package init(scheduler: Scheduler, grace: Duration, queue: FileQueue, patience: Duration?) {
         self.scheduler = scheduler
         self.grace = grace
+        self.queue = queue
+        self.patience = patience
     }
 
     package func run() async throws {
-        let work = Task { await scheduler.run() }
+        let work = Task {
+            await queue.untilStockIsTaken(patience: patience)
+            await scheduler.run()
+        }
         defer { work.cancel() }
         // Cancelled means that the ledger has failed: jobs outlive the server, and the next one finds out about them.
         do { try await gracefulShutdown() } catch { return }

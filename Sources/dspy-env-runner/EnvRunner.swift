@@ -53,7 +53,7 @@ struct EnvRunner {
         queueConfiguration.lendsWhenStopped = true
         let fileQueue = FileQueue(
             configuration: queueConfiguration, ledger: ledger, logger: logger,
-            admit: { spec throws(OrchestratorError) in try runner.validate(spec) }, loads: { scheduler.loads })
+            check: { spec throws(OrchestratorError) in try runner.validate(spec) }, loads: { scheduler.loads })
         scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
 
@@ -92,7 +92,9 @@ struct EnvRunner {
         try await ServiceGroup(
             services: [
                 LedgerService(ledger: ledger), gpuUtilization, gateway, FileQueueService(queue: fileQueue),
-                SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace), claiming,
+                SchedulerService(
+                    scheduler: scheduler, grace: configuration.shutdownGrace, queue: fileQueue, patience: nil),
+                claiming,
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger)
         ).run()

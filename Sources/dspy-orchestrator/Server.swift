@@ -134,7 +134,8 @@ struct Server {
         var services: [any Service] = [
             LedgerService(ledger: ledger), SinkServices(runners: sinks), credentials, gateway,
             RPCService(server: rpc, grace: .seconds(5)), FileQueueService(queue: fileQueue),
-            SchedulerService(scheduler: scheduler, grace: configuration.shutdownGrace),
+            SchedulerService(
+                scheduler: scheduler, grace: configuration.shutdownGrace, queue: fileQueue, patience: .seconds(5)),
         ]
         if let slurm { services.append(SlurmService(bridge: slurm)) }
         services += [

@@ -253,6 +253,25 @@ def test_a_stop_lets_tasks_end_and_gives_the_others_away_at_once(place: Place) -
     assert place.done_file("second", timeout=20)["status"] == "completed"
 
 
+def test_a_task_that_comes_back_to_who_had_it_first_is_done(place: Place) -> None:
+    first = place.runner("a", "--cpu-short-limit", "1", "--shutdown-grace-seconds", "0.1").start()
+    script = 'echo start >> "$MARKS/blocker"; test "$(wc -l < "$MARKS/blocker")" -ge 3 || sleep 600'
+    place.drop("blocker", command=["sh", "-c", script], env={"MARKS": str(place.marks)})
+    eventually((place.marks / "blocker").exists, "it runs")
+    place.drop("traveller")
+    eventually(lambda: len(place.claimed()) == 2, "both are claimed")
+    assert first.stop() == 0
+    # The other one has both now, and does the first of them.
+    second = place.runner("b", "--cpu-short-limit", "1", "--shutdown-grace-seconds", "0.1").start()
+    eventually(lambda: place.runs("blocker") == ["start", "start"], "it runs again")
+    first.start()
+    eventually(lambda: "taken over" in first.errors(), "the first one knows")
+    assert second.stop() == 0
+    assert place.done_file("blocker")["status"] == "completed"
+    assert place.done_file("traveller")["status"] == "completed"
+    assert len(place.runs("blocker")) == 3
+
+
 def test_a_stop_whose_grace_is_over_gives_away_what_runs(place: Place) -> None:
     leaving = place.runner("a", "--shutdown-grace-seconds", "0.1", "--queue-lease-seconds", "60").start()
     place.drop("slow", seconds=1)

@@ -8,11 +8,11 @@ public final class FileQueue: Sendable {
     private let doneWriter: DoneWriter
 
     /// - Parameters:
-    ///   - admit: throws when a task could not be run here; it then goes to `failed/`.
+    ///   - check: whether a task's payload can be run here; throws the reason that is written beside the file.
     ///   - loads: how the classes stand here, so that others on the same directory get their share.
     public init(
         configuration: FileQueueConfiguration, ledger: Ledger, logger: Logger,
-        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
+        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])? = nil
     ) {
         let directories = QueueDirectories(configuration.directory)
@@ -63,6 +63,20 @@ public final class FileQueue: Sendable {
     /// Writes the done files of everything that has ended so far: the last thing before the ledger closes. Not needed for
     /// correctness, as the next start does the same.
     public func finish() async { await doneWriter.catchUp() }
+
+    /// Returns when what another server took over meanwhile is no longer among the ledger's open jobs: until then none of
+    /// them should start. `run` must have been called, or be about to be.
+    ///
+    /// - Parameter patience: for a directory that can't be used now; nil is for ever.
+    public func untilStockIsTaken(patience: Duration?) async {
+        if let patience {
+            Task { [inbox] in
+                try await Task.sleep(for: patience)
+                inbox.tellStockIsTaken()
+            }
+        }
+        await inbox.untilStockIsTaken()
+    }
 
     /// From now on nothing is claimed; what is claimed goes on. First to be called at a stop, while jobs still end.
     public func stopClaiming() async { await inbox.stopClaiming() }

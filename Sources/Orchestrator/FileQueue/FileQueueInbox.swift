@@ -87,6 +87,8 @@ final class FileQueueInbox: Sendable {
     private let work = DispatchQueue(label: "file-queue.inbox", qos: .userInitiated)
     private let desk: Mutex<Desk>
     private let state = Mutex(Counts())
+    /// Those that wait for the first stocktaking; nil after it.
+    private let stockWaiters = Mutex<[CheckedContinuation<Void, Never>]?>([])
 
     /// - Parameters:
     ///   - admit: throws when a task could not be run here.
@@ -128,6 +130,7 @@ final class FileQueueInbox: Sendable {
 
     /// Creates the directories and works until the task is cancelled.
     func run() async throws(OrchestratorError) {
+        defer { tellStockIsTaken() }
         let hints = try await open()
         claims.whenRemoved { [weak self] in
             // Where nothing waits for room there is nothing new to see.
@@ -210,7 +213,28 @@ final class FileQueueInbox: Sendable {
         guard let recovery else { return }
         await submitUntilAccepted(recovery.claims)
         if recovery.wasRevoked, !Task.isCancelled { await takenOver() }
+        if !Task.isCancelled { tellStockIsTaken() }
         if !Task.isCancelled { await work.run { [self] in forget(recovery.formerOwners) } }
+    }
+
+    /// Returns when it is known which of this server's claims are still its own, or when `run` has ended.
+    func untilStockIsTaken() async {
+        await withCheckedContinuation { continuation in
+            let isTaken = stockWaiters.withLock { waiters in
+                waiters?.append(continuation)
+                return waiters == nil
+            }
+            if isTaken { continuation.resume() }
+        }
+    }
+
+    /// It is, or is not waited for any longer.
+    func tellStockIsTaken() {
+        let waiters = stockWaiters.withLock { waiters in
+            defer { waiters = nil }
+            return waiters ?? []
+        }
+        for waiter in waiters { waiter.resume() }
     }
 
     private func open() async throws(OrchestratorError) -> DirectoryHints {
@@ -561,6 +585,15 @@ final class FileQueueInbox: Sendable {
 
     // MARK: - Submission
 
+    /// False also lets the lease go, so that it is taken anew with whatever was claimed under it: what is not submitted
+    /// now must not be forgotten when nobody had taken it away after all.
+    private func isStillSure(_ desk: inout Desk) -> Bool {
+        if desk.lease?.isSure(now: now()) == true { return true }
+        desk.lease?.end()
+        desk.lease = nil
+        return false
+    }
+
     /// Submits until each has a verdict that lasts. While the ledger can't take more, no further file is claimed.
     ///
     /// - Parameter isSure: they were looked at just now.
@@ -572,7 +605,7 @@ final class FileQueueInbox: Sendable {
         var backoff = Duration.milliseconds(100)
         while !left.isEmpty, !Task.isCancelled {
             // Another server may have taken them over meanwhile: this one then takes stock first.
-            if !isSure { isSure = await work.run { [self] in desk.withLock { $0.lease?.isSure(now: now()) ?? false } } }
+            if !isSure { isSure = await work.run { [self] in desk.withLock { isStillSure(&$0) } } }
             guard isSure else { return }
             isSure = false
             let batch = left.prefix(Self.batch)

@@ -7,6 +7,7 @@
 ///               └─finish (retry)───┤
 ///               └─release──────────┘
 ///  queued ──parentFailed, expire──► failed
+///  cancelled ──submit──► queued       only what was taken over by another server, and comes back
 /// ```
 /// A job that waits for others (`openParents`) is queued and does not start. One whose deadline passes while it runs is
 /// marked, ended by whoever runs it, and then failed.
@@ -72,10 +73,30 @@ enum JobMachine {
                         + "id or send the same content"
                 ).because(.jobExists, job: spec.id, ["different": names.joined(separator: ",")])
             }
-            return Transition(job: existing, changed: false)
+            return existing.isTakenOver && spec.source == .fileQueue
+                ? comeBack(existing, now: now) : Transition(job: existing, changed: false)
         }
         let job = Job(spec: spec, submittedAt: now)
         return changed(job, .taskSubmitted, EventData.submitted(job), source: spec.source.rawValue, now)
+    }
+
+    /// Whoever had taken it over has let it go again. The one way out of a terminal state: it ended here without having
+    /// ended.
+    private static func comeBack(_ job: Job, now: Timestamp) -> Transition {
+        var job = job
+        job.state = .queued
+        job.unstartedAttempts = job.attempt
+        job.startedAt = nil
+        job.finishedAt = nil
+        job.notBefore = nil
+        job.exitCode = 0
+        job.signal = 0
+        job.failureReason = nil
+        job.error = ""
+        job.result = []
+        job.cancelReason = nil
+        job.cancelSource = nil
+        return changed(job, .taskSubmitted, EventData.submitted(job), source: job.spec.source.rawValue, now)
     }
 
     private static func start(_ job: Job, now: Timestamp) throws(OrchestratorError) -> Transition {

@@ -20,15 +20,19 @@ struct KeptHistory: Equatable {
     /// The outputs of jobs up to here are gone.
     var outputsThrough = Mark.start
 
-    /// A batch ends these jobs.
+    /// A batch ends these jobs, or takes them up again.
     mutating func ended(_ changes: [LedgerBatch.Change]) {
-        for change in changes where change.row.job.state.isTerminal && change.oldState?.isTerminal != true {
-            size.endedJobs += 1
-            let job = change.row.job
-            guard job.attempt > 0, let mark = change.row.mark, mark > outputsThrough else { continue }
-            size.outputs += 1
-            size.outputBytes += job.outputBytes
+        for change in changes {
+            if let reopened = change.reopened { count(reopened, by: -1) }
+            if change.row.job.state.isTerminal { count(change.row, by: 1) }
         }
+    }
+
+    private mutating func count(_ row: JobRow, by step: Int) {
+        size.endedJobs += step
+        guard row.job.attempt > 0, let mark = row.mark, mark > outputsThrough else { return }
+        size.outputs += step
+        size.outputBytes += row.job.outputBytes * Int64(step)
     }
 
     private var values: [(name: String, value: Int64)] {

@@ -8,6 +8,8 @@ struct LedgerBatch {
         var oldState: JobState?
         /// Of a new job: those it depends on, with their states.
         var parents: [String: JobState] = [:]
+        /// As it had ended before it was taken up again.
+        var reopened: JobRow?
     }
 
     private(set) var changes: [Change] = []
@@ -68,7 +70,8 @@ struct LedgerBatch {
             changes[position].row = row
         } else {
             positions[id] = changes.count
-            changes.append(Change(row: row, oldState: current?.job.state, parents: parents))
+            let reopened = current.flatMap { $0.job.state.isTerminal ? $0 : nil }
+            changes.append(Change(row: row, oldState: current?.job.state, parents: parents, reopened: reopened))
         }
         return (row.job, current != nil)
     }

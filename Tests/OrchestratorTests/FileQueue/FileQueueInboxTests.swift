@@ -24,23 +24,30 @@ import Testing
         /// - Parameter server: whose; each has a data directory of its own.
         func inbox(
             server: String = "one", settleTime: Duration = .milliseconds(100), lease: Duration = .seconds(30),
-            claims: ClaimedFiles = ClaimedFiles()
+            claims: ClaimedFiles = ClaimedFiles(), onRefusal: @escaping @Sendable () -> Void = {},
+            loads: (@Sendable () -> [JobClass: Scheduler.ClassLoad])? = nil,
+            now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
+            change: (inout FileQueueConfiguration) -> Void = { _ in }
         ) -> FileQueueInbox {
-            FileQueueInbox(
-                configuration: FileQueueConfiguration(
-                    directory: scratch.path, ownerFile: "\(scratch.path)/owner-of-\(server)",
-                    rescanInterval: .seconds(60), settleTime: settleTime, maxFileBytes: 10_000, lease: lease),
-                claims: claims,
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            var configuration = FileQueueConfiguration(
+                directory: scratch.path, ownerFile: "\(scratch.path)/owner-of-\(server)",
+                rescanInterval: .seconds(60), settleTime: settleTime, maxFileBytes: 10_000, lease: lease)
+            change(&configuration)
+            return FileQueueInbox(
+                configuration: configuration, claims: claims,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: now,
                 submit: { [self] specs in
                     specs.map { spec in
-                        if let refusal = refusals.withLock({ $0.popLast() }) { return .failure(refusal) }
+                        if let refusal = refusals.withLock({ $0.popLast() }) {
+                            onRefusal()
+                            return .failure(refusal)
+                        }
                         submitted.withLock { $0.append(spec) }
                         return .success(Job(spec: spec, submittedAt: .now()))
                     }
                 },
                 ended: { _ in },
-                takenOver: { [self] in stocktakings.withLock { $0 += 1 } })
+                takenOver: { [self] in stocktakings.withLock { $0 += 1 } }, loads: loads)
         }
 
         /// In place, as most programs write.
@@ -303,6 +310,72 @@ import Testing
             try await eventually { desk.reason("deep.json")?.contains("levels") == true }
             try await eventually { desk.reason("deep-payload.json")?.contains("levels") == true }
         }
+    }
+
+    @Test func `what could not be submitted in time is submitted once the lease is sure again`() async throws {
+        let desk = try Desk()
+        let late = Mutex(Duration.zero)
+        desk.refusals.withLock { $0 = [OrchestratorError(.unavailable, "later")] }
+        try desk.drop("a.json", task)
+        // The first try takes longer than a lease, and nobody else is there to take it away.
+        let inbox = desk.inbox(
+            lease: .seconds(2), onRefusal: { late.withLock { $0 = .seconds(10) } },
+            now: { Timestamp.steady().advanced(by: late.withLock { $0 }) })
+        try await working(inbox) { try await eventually { desk.ids == ["a"] } }
+    }
+
+    @Test func `only what there is room for is claimed, and the rest when there is`() async throws {
+        let desk = try Desk()
+        let claims = ClaimedFiles()
+        let inbox = desk.inbox(
+            claims: claims, loads: { [.cpuShort: Scheduler.ClassLoad(limit: 1, inFlight: 0, waiting: 0)] },
+            change: {
+                $0.claimsOnlyRoom = true
+                $0.classes = [.cpuShort]
+            })
+        for name in ["a", "b", "c", "d"] { try desk.drop("\(name).json", task) }
+        try desk.drop("e.json", #"{"class": "gpu_slurm", "payload": {"command": ["true"]}}"#)
+        try await working(inbox) {
+            try await eventually { desk.ids == ["a", "b"] }
+            #expect(inbox.unclaimed == [.cpuShort: 2])
+            claims.remove(jobID: "a")
+            try await eventually { desk.ids == ["a", "b", "c"] }
+            try desk.drop("bb.json", task)
+            try await eventually { inbox.counts.pending == 2 }
+            for id in ["b", "c"] { claims.remove(jobID: id) }
+            // Those that waited first.
+            try await eventually { desk.ids.count == 5 }
+        }
+        #expect(desk.ids.prefix(3) == ["a", "b", "c"])
+        #expect(try WholeFile.names(in: desk.directories.pending) == ["e.json"])
+    }
+
+    @Test func `a server takes its share only while others are there`() async throws {
+        let desk = try Desk()
+        let claims = ClaimedFiles()
+        let others = "\(desk.directories.claimed)/runner-7"
+        try WholeFile.makeDirectory(others)
+        try WholeFile.write(Array(#"{"lease_seconds": 2}"#.utf8), to: "\(others)/.lease")
+        for name in ["a", "b", "c"] { try desk.drop("\(name).json", task) }
+        let inbox = desk.inbox(
+            lease: .seconds(2), claims: claims,
+            loads: { [.cpuShort: Scheduler.ClassLoad(limit: 1, inFlight: 0, waiting: 0)] })
+        try await working(inbox) {
+            try await eventually { desk.ids == ["a", "b"] }
+            // The other one shows no sign of life any more.
+            try await eventually { desk.ids == ["a", "b", "c"] }
+        }
+        #expect(WholeFile.exists("\(others)/.revoked"))
+    }
+
+    @Test func `a stop that lends gives the claims away at once`() async throws {
+        let desk = try Desk()
+        try desk.drop("a.json", task)
+        try await working(desk.inbox(server: "leaving", change: { $0.lendsWhenStopped = true })) {
+            try await eventually { desk.ids == ["a"] }
+        }
+        #expect(WholeFile.exists("\(try desk.claims(of: "leaving"))/.revoked"))
+        try await working(desk.inbox(server: "other")) { try await eventually { desk.ids == ["a", "a"] } }
     }
 
     @Test func `1,000 files at once become 1,000 jobs, whatever number of servers looks`() async throws {

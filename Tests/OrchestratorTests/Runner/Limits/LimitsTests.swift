@@ -128,7 +128,7 @@ import Testing
         #expect(
             error?.message
                 == "resources.memory_bytes of 1001: class cpu_long may have 1000 at most on this server; ask for less, or "
-                + "have its limit raised in the runner's configuration")
+                + "have its limit raised in the configuration file")
     }
 
     @Test func `a job's own limits are held`() async throws {

@@ -1,0 +1,83 @@
+"""Many short jobs in a row: nothing is left behind, and nothing grows with them.
+
+DSPY_SOAK_JOBS is their number, 1,000 unless said otherwise; 20,000 take a minute and a half on two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from eventually import eventually
+from server import ROOT, Server
+
+JOBS = int(os.environ.get("DSPY_SOAK_JOBS") or 1000)
+
+CONFIGURATION = """
+handlers:
+  worker:
+    command: [{python}, -m, dspy_orchestrator.worker, "builtins:dict"]
+    mode: worker
+    max_tasks: 500
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    supervisor = tmp_path / "dspy-job-supervisor"
+    # Starting SwiftPM's would be most of the time.
+    subprocess.run([str(ROOT / "scripts/build-supervisor"), str(supervisor)], check=True)
+    file = tmp_path / "dspy.yaml"
+    file.write_text(CONFIGURATION.format(python=sys.executable))
+    made = Server(tmp_path, "--supervisor", str(supervisor), "--config", str(file)).start()
+    yield made
+    made.close()
+
+
+class Footprint:
+    """What a server and its children hold."""
+
+    def __init__(self, server: Server) -> None:
+        self.memory = server.rss_bytes()
+        self.descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
+        self.children = children(server.pid)
+
+
+def children(pid: int) -> int:
+    return sum(len(path.read_text().split()) for path in Path(f"/proc/{pid}/task").glob("*/children"))
+
+
+def run(server: Server, payload: dict[str, object], count: int) -> None:
+    with server.client() as client:
+        before = done(server)
+        for start in range(0, count, 500):
+            size = min(500, count - start)
+            client.submit_many({"payload": payload, "job_class": "cpu_short"} for _ in range(size))
+            eventually(lambda: done(server) >= before + start, "most have ended", 120)  # noqa: B023
+        eventually(lambda: done(server) == before + count, "all have ended", 120)
+
+
+def done(server: Server) -> int:
+    return int(server.request("/queue/status").json["completed"])
+
+
+@pytest.mark.parametrize("payload", [{"command": ["true"]}, {"handler": "worker"}], ids=["process", "worker"])
+@pytest.mark.timeout(600)
+def test_nothing_grows_with_the_number_of_jobs(server: Server, payload: dict[str, object]) -> None:
+    run(server, payload, JOBS // 2)
+    # Workers stay.
+    idle = 8
+    eventually(lambda: children(server.pid) <= idle, "its processes are reaped")
+    before = Footprint(server)
+    run(server, payload, JOBS - JOBS // 2)
+    eventually(lambda: children(server.pid) <= idle, "its processes are reaped")
+    after = Footprint(server)
+    assert after.descriptors <= before.descriptors + 16
+    # The newest 65,536 events and 10,000 ended jobs are kept in memory, about 2 KiB a job.
+    grown = after.memory - before.memory
+    print(f"{JOBS} jobs: {before.memory >> 20} MiB, then {grown / 1024:+,.0f} KiB, {after.descriptors} descriptors")
+    assert grown <= (16 << 20) + 2048 * (JOBS - JOBS // 2)
