@@ -64,7 +64,7 @@ struct Server {
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
                 lease: configuration.queueLease),
             ledger: ledger, logger: logger,
-            admit: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
+            check: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
         scheduler.follow(fileQueue)
         try fileQueue.prepare(setting: "--queue-dir")
         let logs = JobLogs(ledger: ledger) { id, attempt in

@@ -23,7 +23,7 @@ public final class FileQueue: Sendable {
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
-            configuration: configuration, claims: claims, logger: logger, admit: admit,
+            configuration: configuration, claims: claims, logger: logger, check: check,
             submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
             ended: { job in await doneWriter.write(job) },
             takenOver: { await Self.letGo(ledger, claims, logger) }, loads: loads)

@@ -77,7 +77,7 @@ final class FileQueueInbox: Sendable {
     private let configuration: FileQueueConfiguration
     private let directories: QueueDirectories
     private let claims: ClaimedFiles
-    private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
+    private let check: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let submit: @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>]
     private let ended: @Sendable (Job) async -> Void
     private let takenOver: @Sendable () async -> Void
@@ -91,7 +91,7 @@ final class FileQueueInbox: Sendable {
     private let stockWaiters = Mutex<[CheckedContinuation<Void, Never>]?>([])
 
     /// - Parameters:
-    ///   - admit: throws when a task could not be run here.
+    ///   - check: whether a payload can be run here.
     ///   - submit: gives each job's verdict, in their order.
     ///   - ended: a submitted job turned out to have ended before; leaves its done file.
     ///   - takenOver: all that is still this server's is in `claims`; what else the ledger has open of the queue is
@@ -101,7 +101,7 @@ final class FileQueueInbox: Sendable {
     init(
         configuration: FileQueueConfiguration, claims: ClaimedFiles, logger: Logger,
         now: @escaping @Sendable () -> Timestamp = Timestamp.steady,
-        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
+        check: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void = PayloadCommand.validate,
         submit: @escaping @Sendable ([JobSpec]) async -> [Result<Job, OrchestratorError>],
         ended: @escaping @Sendable (Job) async -> Void,
         takenOver: @escaping @Sendable () async -> Void,
@@ -109,7 +109,7 @@ final class FileQueueInbox: Sendable {
     ) {
         self.configuration = configuration
         self.claims = claims
-        self.admit = admit
+        self.check = check
         self.submit = submit
         self.ended = ended
         self.takenOver = takenOver
@@ -498,7 +498,7 @@ final class FileQueueInbox: Sendable {
             let spec = try QueueTask.parse(
                 try WholeFile.read(path, limit: configuration.maxFileBytes), stem: stem)
             guard configuration.classes.contains(spec.jobClass) else { return .elsewhere(spec.jobClass) }
-            try admit(spec)
+            try check(spec)
             return .task(spec)
         } catch let error as JSONError {
             return .unfinished("it is not valid JSON: \(error)")
