@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Orchestrator
 import Programs
 
 /// `dspy-orchestrator config`: about the configuration file, without starting anything.
@@ -47,17 +48,12 @@ struct Config: ParsableCommand {
             var text = "server:\n"
             for setting in KnownSetting.served {
                 if let (value, source) = sources.value(of: setting) {
-                    text += "  \(setting.key): \(Self.yaml(Self.withoutPassword(value)))  # \(source)\n"
+                    text += "  \(setting.key): \(Self.yaml(value))  # \(source)\n"
                 } else {
                     text += "  # \(setting.key): \(setting.standard ?? "not set")\n"
                 }
             }
             print(text + sources.shownRunner, terminator: "")
-        }
-
-        /// `scheme://user:password@host` keeps its scheme and host.
-        private static func withoutPassword(_ value: String) -> String {
-            value.replacing(/:\/\/[^\/@]*@/, with: "://***@")
         }
 
         private static func yaml(_ value: String) -> String {

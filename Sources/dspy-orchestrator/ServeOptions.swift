@@ -211,9 +211,9 @@ struct ServeConfiguration {
     init(
         _ options: ServeOptions, environment variables: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
-        let file = try options.configurationFile(environment: variables)
-        runner = file.runner
-        let environment = file.environment
+        let configured = try options.configurationFile(environment: variables)
+        runner = configured.runner
+        let environment = configured.environment
         let processors = ProcessInfo.processInfo.activeProcessorCount
         func setting<Value>(
             _ flag: String, _ variable: String, _ given: String?, _ expected: String, _ fallback: Value,

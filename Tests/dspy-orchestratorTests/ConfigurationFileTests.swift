@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
+import Orchestrator
 import Programs
+import RPCServer
 import Testing
 
 @testable import dspy_orchestrator
@@ -32,10 +34,10 @@ import Testing
     }
 
     @Test func `the variable names the file as well`() throws {
-        try withFile("server: {demo: yes}") { path in
-            #expect(
-                try ServeConfiguration(try ServeOptions.parse([]), environment: ["ORCHESTRATOR_CONFIG": path]).isDemo)
+        let configured = try withFile("server: {demo: yes}") { path in
+            try ServeConfiguration(try ServeOptions.parse([]), environment: ["ORCHESTRATOR_CONFIG": path])
         }
+        #expect(configured.isDemo)
     }
 
     @Test(arguments: [

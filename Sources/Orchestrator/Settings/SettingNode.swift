@@ -62,6 +62,8 @@ struct SettingNode {
 
     /// The members of a mapping, in the file's order; `known` nil takes any key.
     func members(_ known: [String]? = nil) throws(OrchestratorError) -> [(key: String, value: SettingNode)] {
+        // A key without a value: a section whose lines are all comments.
+        if node.scalar?.string.isEmpty == true, node.scalar?.style == .plain { return [] }
         guard let mapping = node.mapping else { throw wrong("a mapping of keys and values") }
         var members: [(key: String, value: SettingNode)] = []
         for (key, value) in mapping {

@@ -20,6 +20,10 @@ import Testing
         #expect(file.runner == RunnerSettings())
     }
 
+    @Test func `a section of comments sets nothing`() throws {
+        #expect(try SettingsFile(yaml: "server:\n  #demo: true\nrunner:\nhandlers:\n") == SettingsFile())
+    }
+
     @Test func `variables of handlers are not shown`() throws {
         let file = try SettingsFile(
             yaml: """
