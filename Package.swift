@@ -107,6 +107,7 @@ let package = Package(
             name: "Programs",
             dependencies: [
                 "Orchestrator",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

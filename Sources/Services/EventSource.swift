@@ -14,15 +14,13 @@ final class EventSource: PullSource, @unchecked Sendable {
     private let reader: EventReader
     private let log: EventLog
     private let logger: Logger
-    private let onClose: @Sendable () -> Void
     private var fetch: Task<Void, Never>?
     private let fetched = Fetched<EventPage>()
 
-    init(reader: sending EventReader, log: EventLog, logger: Logger, onClose: @escaping @Sendable () -> Void) {
+    init(reader: sending EventReader, log: EventLog, logger: Logger) {
         self.reader = reader
         self.log = log
         self.logger = logger
-        self.onClose = onClose
     }
 
     func attach(wake: @escaping @Sendable () -> Void) { fetched.attach(wake) }
@@ -63,7 +61,7 @@ final class EventSource: PullSource, @unchecked Sendable {
     func close() {
         fetch?.cancel()
         fetched.detach()
-        onClose()
+        reader.close()
     }
 
     func statusAtShutdown() -> Status {

@@ -201,10 +201,7 @@ public struct OrchestratorService: Sendable {
             after: request.afterSequence,
             filter: EventFilter(jobIDs: Set(request.jobIDs), types: Set(request.types)),
             fromNow: request.fromNow, endWhenDone: request.endWhenDone)
-        metrics.streamSubscribers.add(1)
-        return EventSource(reader: reader, log: ledger.events, logger: logger) { [metrics] in
-            metrics.streamSubscribers.add(-1)
-        }
+        return EventSource(reader: reader, log: ledger.events, logger: logger)
     }
 
     private func publish(

@@ -78,6 +78,12 @@ struct EnvRunnerOptions: ParsableArguments {
     )
     var logLevel: String?
 
+    @Option(
+        help:
+            "text, or json: one object a line with time, level, logger, message and what else there is to say. (env: ENV_RUNNER_LOG_FORMAT; default: text)"
+    )
+    var logFormat: String?
+
     @OptionGroup var retention: RetentionOptions
 }
 
@@ -98,6 +104,7 @@ struct EnvRunnerConfiguration {
     var supervisor: String?
     var shutdownGrace: Duration
     var logLevel: Logger.Level
+    var logFormat: LogFormat
     var retention: Retention
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
@@ -155,6 +162,9 @@ struct EnvRunnerConfiguration {
             "log-level", "ENV_RUNNER_LOG_LEVEL", options.logLevel,
             "one of trace, debug, info, notice, warning, error, critical", .info
         ) { Logger.Level(rawValue: $0.lowercased()) }
+        logFormat = try setting(
+            "log-format", "ENV_RUNNER_LOG_FORMAT", options.logFormat, "text or json", .text
+        ) { LogFormat(rawValue: $0.lowercased()) }
         retention = try Retention(options.retention, environment: environment)
     }
 

@@ -26,11 +26,7 @@ struct Main: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try EnvRunnerConfiguration(options)
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = configuration.logLevel
-            return handler
-        }
+        LoggingSystem.bootstrap { configuration.logFormat.handler(label: $0, level: configuration.logLevel) }
         do {
             try await EnvRunner(configuration, logger: Logger(label: "dspy-env-runner")).run()
         } catch {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import Orchestrator
+import Programs
 
 /// `dspy-orchestrator serve`.
 struct Serve: AsyncParsableCommand {
@@ -18,11 +19,7 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try ServeConfiguration(options)
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = configuration.logLevel
-            return handler
-        }
+        LoggingSystem.bootstrap { configuration.logFormat.handler(label: $0, level: configuration.logLevel) }
         do {
             try await Server(configuration, logger: Logger(label: "dspy-orchestrator")).run()
         } catch {

@@ -93,6 +93,12 @@ struct ServeOptions: ParsableArguments {
     var logLevel: String?
 
     @Option(
+        help:
+            "text, or json: one object a line with time, level, logger, message and what else there is to say. (env: ORCHESTRATOR_LOG_FORMAT; default: text)"
+    )
+    var logFormat: String?
+
+    @Option(
         help: "true logs each gRPC call when it is over. (env: ORCHESTRATOR_ACCESS_LOG; default: false)")
     var accessLog: String?
 
@@ -190,6 +196,7 @@ struct ServeConfiguration {
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
+    var logFormat: LogFormat
     var logsCalls: Bool
     /// nil is plain text.
     var tls: TLSFiles?
@@ -270,6 +277,9 @@ struct ServeConfiguration {
             "log-level", "ORCHESTRATOR_LOG_LEVEL", options.logLevel,
             "one of trace, debug, info, notice, warning, error, critical", .info
         ) { Logger.Level(rawValue: $0.lowercased()) }
+        logFormat = try setting(
+            "log-format", "ORCHESTRATOR_LOG_FORMAT", options.logFormat, "text or json", .text
+        ) { LogFormat(rawValue: $0.lowercased()) }
         let isInsecure = try setting(
             "insecure", "ORCHESTRATOR_INSECURE", options.insecure, "true or false", false, Parse.boolean)
         func file(_ flag: String, _ variable: String, _ given: String?) throws -> CredentialFile? {

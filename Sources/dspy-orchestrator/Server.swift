@@ -77,6 +77,7 @@ struct Server {
         }
         let activity = RecentActivity()
         activity.follow(ledger)
+        EventTrace(logger: logger).follow(ledger)
         metrics.registry.collector { ProcessMetrics.families() + [ProcessMetrics.buildInfo(version: Version.current)] }
         let sinks = try eventSinks().map {
             SinkRunner(sink: $0, feed: EventFeed(ledger), metrics: metrics.sinks, logger: logger)
@@ -103,15 +104,18 @@ struct Server {
             ]
         }
 
+        let checks: @Sendable () -> [HealthCheck] = {
+            Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + Self.health(slurm)
+                + credentials.health()
+        }
+        metrics.registry.collector { [Self.family(checks())] }
+
         let gateway = GatewayServer(
             configuration: gatewayConfiguration(credentials),
             dependencies: GatewayDependencies(
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
                 isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
-                health: {
-                    Self.health(ledger) + sinks.map { Self.health($0.sink.name, $0.status) } + Self.health(slurm)
-                        + credentials.health()
-                },
+                health: { checks() },
                 submit: { spec in
                     try admission.admit(spec)
                     return try await ledger.submit(spec)
@@ -197,6 +201,14 @@ struct Server {
         if let kafka = configuration.sinks.kafka { sinks.append(try KafkaSink(kafka, logger: logger)) }
         if let redDB = configuration.sinks.redDB { sinks.append(RedDBSink(redDB, logger: logger)) }
         return sinks
+    }
+
+    private static func family(_ checks: [HealthCheck]) -> MetricFamily {
+        MetricFamily(
+            name: "orchestrator_health_check", help: "The checks of /health: 1 is healthy, 0 is not.", kind: .gauge,
+            samples: checks.map {
+                MetricSample(labels: [MetricLabel("check", $0.name)], value: .number($0.isHealthy ? 1 : 0))
+            })
     }
 
     private static func health(_ ledger: Ledger) -> [HealthCheck] {

@@ -39,6 +39,7 @@ import Testing
         (["--cpu-short-limit", "0"], "--cpu-short-limit", "0"),
         (["--shutdown-grace-seconds", "soon"], "--shutdown-grace-seconds", "soon"),
         (["--log-level", "loud"], "--log-level", "loud"),
+        (["--log-format", "xml"], "--log-format", "text or json"),
         (["--rpc-listen", "0.0.0.0:1"], "--rpc-listen", "--insecure"),
         (["--rpc-max-connections", "0"], "--rpc-max-connections", "1 to 1000000"),
         (["--rpc-max-streams", "many"], "--rpc-max-streams", "many"),

@@ -125,6 +125,24 @@ def test_tasks_run_and_are_counted(place: Place) -> None:
     assert runner.stop() == 0
 
 
+def test_gpu_tasks_have_a_device_each_and_its_use_is_told(place: Place) -> None:
+    programs = place.directory / "programs"
+    programs.mkdir()
+    smi = programs / "nvidia-smi"
+    smi.write_text("#!/bin/sh\ncase $1 in *utilization*) printf '40\\n80\\n';; *) printf '0\\n1\\n';; esac\n")
+    smi.chmod(0o755)
+    runner = place.runner("a", PATH=f"{programs}:{os.environ['PATH']}").start()
+    script = (
+        'echo "__DSPY_RESULT__:\\"$CUDA_VISIBLE_DEVICES\\""; echo . >> "$MARKS/gpus"; '
+        'until test "$(wc -l < "$MARKS/gpus")" -ge 2; do sleep 0.02; done'
+    )
+    for name in ("one", "other"):
+        place.drop(name, job_class="gpu", command=["sh", "-c", script], env={"MARKS": str(place.marks)})
+    assert {place.done_file(name)["result"] for name in ("one", "other")} == {"0", "1"}
+    eventually(lambda: runner.metrics()["gpu_utilization"] == 0.6, "the mean of both")
+    assert "env_runner_gpu_utilization 0.6" in runner.request("/prometheus").text
+
+
 def test_nothing_is_measured_yet_at_the_start(place: Place) -> None:
     numbers = place.runner("a").start().metrics()
     assert (

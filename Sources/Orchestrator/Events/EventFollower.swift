@@ -30,6 +30,7 @@ public actor EventFollower {
     private let filter: EventFilter
     private let encoding: Encoding
     private var cursor: UInt64
+    private let place: StreamPlaces.Place
     private var awaited: AwaitedEnds?
     private let waker: WakerToken
     private var news: AsyncStream<Void>.AsyncIterator
@@ -40,6 +41,7 @@ public actor EventFollower {
         self.encoding = encoding
         filter = subscription.filter
         cursor = subscription.after
+        place = log.places.enter(at: subscription.after)
         awaited = subscription.awaited
         let (news, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.news = news.makeAsyncIterator()
@@ -58,6 +60,7 @@ public actor EventFollower {
     /// - Throws: `outOfRange` when retention overtook the cursor; `unavailable` when the database can't be read;
     ///   `CancellationError`.
     public func next(until deadline: ContinuousClock.Instant) async throws -> Outcome {
+        defer { place.move(to: cursor) }
         while true {
             try Task.checkCancellation()
             if hasEnded { return .ended }

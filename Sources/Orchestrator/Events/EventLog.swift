@@ -13,6 +13,8 @@ public final class EventLog: Sendable {
     static let recentBytes = 16 << 20
 
     let ring: EventRing
+    /// Of the subscribers.
+    public let places = StreamPlaces()
     private let wakers = Wakers()
     /// With the bytes of their data.
     private let recent = Mutex<(events: Deque<Event>, bytes: Int)>(([], 0))

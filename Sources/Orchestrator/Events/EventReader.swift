@@ -20,6 +20,7 @@ public final class EventReader {
     private let filter: EventFilter
     /// Sequence of the last event that was copied whole, or passed over.
     public private(set) var cursor: UInt64
+    private let place: StreamPlaces.Place
     /// Bytes of the event after the cursor that were copied already.
     private var offset = 0
     /// nil when the stream has no end.
@@ -33,10 +34,15 @@ public final class EventReader {
         self.log = log
         self.filter = filter
         cursor = after
+        place = log.places.enter(at: after)
         awaited = awaiting
     }
 
+    /// It reads no more: metrics forget it at once, whoever still holds it.
+    public func close() { place.leave() }
+
     public func read(into target: UnsafeMutableRawBufferPointer) -> ReadOutcome {
+        defer { place.move(to: cursor) }
         var written = 0
         func outcome(_ otherwise: ReadOutcome) -> ReadOutcome { written > 0 ? .bytes(written) : otherwise }
 

@@ -71,7 +71,8 @@ final class DoneWriter: Sendable {
         do {
             return try await ledger.job(id)
         } catch let error as OrchestratorError where error.kind == .notFound {
-            logger.error("the done file of a job that is no longer kept can't be written", metadata: ["job": "\(id)"])
+            logger.error(
+                "the done file of a job that is no longer kept can't be written", metadata: ["job_id": "\(id)"])
             return nil
         }
     }

@@ -35,9 +35,9 @@ public final class FileQueue: Sendable {
         for job in ledger.openJobs() where job.spec.source == .fileQueue && !claims.isAwaited(job.id) {
             do {
                 _ = try await ledger.cancel(job.id, reason: Job.takenOver, source: JobSource.fileQueue.rawValue)
-                logger.warning("another server has taken over a job", metadata: ["job": "\(job.id)"])
+                logger.warning("another server has taken over a job", metadata: .job(job))
             } catch {
-                logger.error("a job that another server took over can't be cancelled: \(error)")
+                logger.error("a job that another server took over can't be cancelled: \(error)", metadata: .job(job))
             }
         }
     }

@@ -620,7 +620,7 @@ final class FileQueueInbox: Sendable {
                     if let retryAfter = error.isWorthARetry {
                         again.append(claim)
                         pause = max(pause ?? .zero, retryAfter, backoff)
-                        logger.warning("a task waits for the ledger: \(error)", metadata: ["id": "\(claim.spec.id)"])
+                        logger.warning("a task waits for the ledger: \(error)", metadata: .job(claim.spec))
                     } else {
                         self.claims.forget(claim.path, jobID: claim.spec.id)
                         await work.run { [self] in

@@ -221,7 +221,7 @@ struct LedgerWriter {
         _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
     ) -> Answer {
         if case .failure(let error) = apply(command, id: id, to: &batch, in: database) {
-            logger.error("what follows for a job can't be applied: \(error)", metadata: ["job": "\(id)"])
+            logger.error("what follows for a job can't be applied: \(error)", metadata: ["job_id": "\(id)"])
         }
         return .nobodys
     }

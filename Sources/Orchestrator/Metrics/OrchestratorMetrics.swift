@@ -7,8 +7,6 @@ public final class OrchestratorMetrics: Sendable {
     public let registry: MetricsRegistry
     public let sinks: SinkMetrics
 
-    /// Set by whoever serves event streams.
-    public let streamSubscribers: Gauge
     /// At 0 until a Slurm bridge counts them.
     public let slurmSubmitted: Counter
     public let slurmCompleted: Counter
@@ -20,14 +18,13 @@ public final class OrchestratorMetrics: Sendable {
     private let commitSeconds: Histogram
     /// Filled once, for every class.
     private let classes: [JobClass: ClassInstruments]
+    private let queueAge = QueueAge()
     private let openCounts = Mutex<@Sendable () -> [JobClass: OpenCount]>({ [:] })
     private let limits = Mutex<@Sendable () -> [JobClass: Int]>({ [:] })
 
     public init(registry: MetricsRegistry = MetricsRegistry()) {
         self.registry = registry
         self.sinks = SinkMetrics(registry)
-        self.streamSubscribers =
-            registry.gauge("orchestrator_stream_subscribers", help: "Event streams open now.")[]
         self.slurmSubmitted =
             registry.counter("slurm_jobs_submitted_total", help: "Batch jobs that Slurm accepted.")[]
         self.slurmCompleted =
@@ -55,6 +52,7 @@ public final class OrchestratorMetrics: Sendable {
     public func follow(_ ledger: Ledger) {
         openCounts.withLock { $0 = { [weak ledger] in ledger?.counts ?? [:] } }
         ledger.observe { [weak self] batch in self?.observe(batch) }
+        queueAge.load(ledger.openJobs())
         // A client that wants events "from now" asks for this first, so that a broken connection costs it none.
         registry.collector { [weak ledger] in
             guard let ledger else { return [] }
@@ -65,6 +63,14 @@ public final class OrchestratorMetrics: Sendable {
                 MetricFamily(
                     name: "orchestrator_oldest_sequence", help: "Sequence of the oldest event that is kept.",
                     kind: .gauge, value: Double(ledger.events.oldestSequence)),
+                MetricFamily(
+                    name: "orchestrator_stream_subscribers",
+                    help: "Event streams open now, over gRPC and HTTP.", kind: .gauge,
+                    value: Double(ledger.events.places.count)),
+                MetricFamily(
+                    name: "orchestrator_stream_lag_events",
+                    help: "Events that the slowest open stream has not read yet.", kind: .gauge,
+                    value: Self.lag(ledger.events)),
                 MetricFamily(
                     name: "orchestrator_ended_jobs_kept", help: "Ended jobs in the ledger.", kind: .gauge,
                     value: Double(ledger.history.endedJobs)),
@@ -86,6 +92,7 @@ public final class OrchestratorMetrics: Sendable {
         // A batch may hold nothing but sinks' cursors.
         if !batch.events.isEmpty { batchSize.observe(Double(batch.events.count)) }
         commitSeconds.observe(batch.commitSeconds)
+        queueAge.observe(batch)
         let changes = Dictionary(batch.changes.map { ($0.job.id, $0) }, uniquingKeysWith: { _, newer in newer })
         for event in batch.events {
             let change = changes[event.jobID]
@@ -135,11 +142,25 @@ public final class OrchestratorMetrics: Sendable {
                     MetricSample(labels: [MetricLabel("class", $0.jobClass.word)], value: .number(Double(number($0))))
                 })
         }
+        let ages = queueAge.seconds(at: .now())
         return [
+            MetricFamily(
+                name: "orchestrator_queue_oldest_seconds",
+                help: "How long the oldest job has waited for its turn, in seconds; 0 when none waits.", kind: .gauge,
+                samples: JobClass.allCases.map {
+                    MetricSample(labels: [MetricLabel("class", $0.word)], value: .number(ages[$0] ?? 0))
+                }),
             family("env_queue_depth", "Jobs waiting for their turn.", \.queueDepth),
             family("orchestrator_inflight_tasks", "Jobs running now.", \.inflight),
             family("orchestrator_concurrency_limit", "How many jobs of a class may run at once.", \.concurrencyLimit),
         ]
+    }
+
+    private static func lag(_ log: EventLog) -> Double {
+        // In this order: the log only grows.
+        let slowest = log.places.slowest
+        let last = log.lastSequence
+        return Double(last - min(slowest ?? last, last))
     }
 
     private func attemptEnded(_ job: Job, at end: Timestamp, _ instruments: ClassInstruments) {

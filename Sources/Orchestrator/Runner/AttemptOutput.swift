@@ -29,7 +29,7 @@ public enum AttemptOutput {
             do {
                 try remove(path)
             } catch {
-                logger.error("the output of a job can't be removed: \(error)", metadata: ["job": "\(id)"])
+                logger.error("the output of a job can't be removed: \(error)", metadata: ["job_id": "\(id)"])
             }
         }
     }

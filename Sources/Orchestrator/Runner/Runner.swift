@@ -211,7 +211,7 @@ public final class Runner: Sendable {
                 }
             case .supervised(let identity):
                 if let descriptor = identity?.open() {
-                    logger.info("adopted a running attempt", metadata: ["job": "\(job.id)"])
+                    logger.info("adopted a running attempt", metadata: .job(job))
                     became(key, supervisor: descriptor)
                     await watch.end(of: descriptor)
                     ceased(key, descriptor: descriptor)

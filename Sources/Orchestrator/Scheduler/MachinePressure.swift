@@ -23,7 +23,7 @@ struct MachinePressure: Sendable, Equatable {
         return (load ?? 0) > 2
     }
 
-    static func now() -> MachinePressure {
+    @Sendable static func now() -> MachinePressure {
         let text = { (path: String) in
             String(decoding: (try? WholeFile.read(path, limit: 4096)) ?? [], as: UTF8.self)
         }

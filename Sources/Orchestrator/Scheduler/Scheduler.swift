@@ -45,6 +45,8 @@ public final class Scheduler: Sendable {
     /// Steady: setting the wall clock must neither hold jobs up nor hurry them.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
+    /// What the machine says; a test says something else.
+    let pressure = Mutex<@Sendable () -> MachinePressure>(MachinePressure.now)
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
@@ -81,7 +83,7 @@ public final class Scheduler: Sendable {
         }
         wake.yield()
         let adapting = Task { [weak self] in
-            while self?.adapt(pressure: MachinePressure.now()) == true { try await Task.sleep(for: .seconds(1)) }
+            while let self, adapt(pressure: pressure.withLock { $0 }()) { try await Task.sleep(for: .seconds(1)) }
         }
         for await _ in wakes { startDue() }
         adapting.cancel()
@@ -248,7 +250,7 @@ public final class Scheduler: Sendable {
             }
         case .notStarted(let reason):
             logger.warning(
-                "an attempt could not be started and will be again: \(reason)", metadata: ["job": "\(job.id)"])
+                "an attempt could not be started and will be again: \(reason)", metadata: .job(job))
             ceased(start.slot, machineIsShort: true)
             await giveBack(job)
         }
@@ -301,8 +303,8 @@ public final class Scheduler: Sendable {
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
-        if job?.state == .queued {
-            logger.warning("a job could not be started and will be again: \(error)", metadata: ["job": "\(start.id)"])
+        if let job, job.state == .queued {
+            logger.warning("a job could not be started and will be again: \(error)", metadata: .job(job))
         }
         wake.yield()
     }
@@ -346,7 +348,8 @@ public final class Scheduler: Sendable {
                 return
             } catch {
                 tries += 1
-                let metadata: Logger.Metadata = ["job": "\(job.id)", "attempt": "\(job.attempt)"]
+                var metadata: Logger.Metadata = .job(job)
+                metadata["attempt"] = "\(job.attempt)"
                 logger.error("the end of an attempt can't be recorded now: \(error)", metadata: metadata)
                 if tries >= 3, state.withLock({ $0.stopMessage != nil }) { return }
                 try? await Task.sleep(for: backoff)

@@ -29,7 +29,7 @@ extension SlurmBridge {
             // Cancelled in between, or nothing can be written now.
             if ledger.cachedJob(entry.id)?.state == .queued {
                 logger.warning(
-                    "a job could not be submitted and will be again: \(error)", metadata: ["job": "\(entry.id)"])
+                    "a job could not be submitted and will be again: \(error)", metadata: ["job_id": "\(entry.id)"])
                 waitLonger(entry)
             }
             return nil
@@ -114,7 +114,7 @@ extension SlurmBridge {
         doubt.settle = settle
         doubt.failures += 1
         tracks[track.jobID]?.doubt = doubt
-        logger.warning("a submission's outcome is open: \(words)", metadata: ["job": "\(track.jobID)"])
+        logger.warning("a submission's outcome is open: \(words)", metadata: ["job_id": "\(track.jobID)"])
         outage.withLock { $0 = words }
         hurry()
     }
@@ -155,7 +155,7 @@ extension SlurmBridge {
         metrics.adopted.increment()
         logger.notice(
             "found a submission of unknown outcome in Slurm",
-            metadata: ["job": "\(track.jobID)", "slurm_job_id": "\(slurmJobID)"])
+            metadata: ["job_id": "\(track.jobID)", "slurm_job_id": "\(slurmJobID)"])
         await accepted(track, slurmJobID)
     }
 

@@ -304,7 +304,7 @@ public actor SlurmBridge {
                 tries += 1
                 logger.error(
                     "what Slurm did can't be recorded now: \(error)",
-                    metadata: ["job": "\(track.jobID)", "slurm_job_id": "\(track.slurmJobID)"])
+                    metadata: ["job_id": "\(track.jobID)", "slurm_job_id": "\(track.slurmJobID)"])
                 if tries >= 3, isStopping { return nil }
                 try? await Task.sleep(for: backoff)
                 backoff = min(backoff * 2, .seconds(10))

@@ -8,7 +8,7 @@ import Testing
 @testable import EventSinks
 
 /// Against three brokers on loopback.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct KafkaSinkTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct KafkaSinkTests {
     private let cluster: MockCluster
 
     init() throws { cluster = try MockCluster() }

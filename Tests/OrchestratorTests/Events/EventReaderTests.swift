@@ -12,7 +12,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aReaderSeesHistoryThenLiveEvents() async throws {
+    @Test(.timeLimit(.minutes(5))) func aReaderSeesHistoryThenLiveEvents() async throws {
         let ledger = try directory.open()
         await submit(3, to: ledger)
         let reader = try await ledger.makeReader(after: 1)
@@ -25,7 +25,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [1, 7, 25, 26, 64, 1_000])
+    @Test(.timeLimit(.minutes(5)), arguments: [1, 7, 25, 26, 64, 1_000])
     func anEventThatDoesNotFitGoesOnInTheNextRead(room: Int) async throws {
         let ledger = try directory.open { $0.ringEvents = 32 }
         await submit(100, to: ledger)
@@ -39,7 +39,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func anEventCutOffByTheRingsEndGoesOnFromHistory() async throws {
+    @Test(.timeLimit(.minutes(5))) func anEventCutOffByTheRingsEndGoesOnFromHistory() async throws {
         let ledger = try directory.open { $0.ringEvents = 8 }
         await submit(2, to: ledger)
         let reader = try await ledger.makeReader(after: 0)
@@ -58,7 +58,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [EventFilter.all, EventFilter(types: ["task_submitted"])])
+    @Test(.timeLimit(.minutes(5)), arguments: [EventFilter.all, EventFilter(types: ["task_submitted"])])
     func readersOverASmallRingSeeEverySequenceOnceWhileEventsComeIn(filter: EventFilter) async throws {
         let ledger = try directory.open { $0.ringEvents = 64 }
         let total = 3_000
@@ -88,7 +88,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aFilterChoosesJobsAndTypesInRingAndHistory() async throws {
+    @Test(.timeLimit(.minutes(5))) func aFilterChoosesJobsAndTypesInRingAndHistory() async throws {
         for ringEvents in [65_536, 8] {
             let directory = LedgerDirectory()
             let ledger = try directory.open { $0.ringEvents = ringEvents }
@@ -115,7 +115,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [65_536, 8])
+    @Test(.timeLimit(.minutes(5)), arguments: [65_536, 8])
     func aReaderEndsOnceEveryListedJobHasEnded(ringEvents: Int) async throws {
         let ledger = try directory.open { $0.ringEvents = ringEvents }
         await submit(3, to: ledger)
@@ -134,7 +134,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aReaderOfEndedJobsEndsWithWhatLiesAhead() async throws {
+    @Test(.timeLimit(.minutes(5))) func aReaderOfEndedJobsEndsWithWhatLiesAhead() async throws {
         let ledger = try directory.open { $0.recentJobs = 0 }
         await submit(1, to: ledger)
         try await ledger.run("j0")
@@ -151,7 +151,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func whatCannotBeReadIsRefusedWithTheReason() async throws {
+    @Test(.timeLimit(.minutes(5))) func whatCannotBeReadIsRefusedWithTheReason() async throws {
         let ledger = try directory.open()
         await submit(2, to: ledger)
         func kind(
@@ -173,7 +173,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func eventsComeAsValuesFromMemoryAndFromTheDatabase() async throws {
+    @Test(.timeLimit(.minutes(5))) func eventsComeAsValuesFromMemoryAndFromTheDatabase() async throws {
         let ledger = try directory.open()
         await submit(5_000, to: ledger)
         #expect(try await ledger.events.events(after: 4_990, limit: 100).map(\.sequence) == Array(4_991...5_000))
@@ -183,7 +183,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func wakersAreCalledOncePerBatchUntilRemoved() async throws {
+    @Test(.timeLimit(.minutes(5))) func wakersAreCalledOncePerBatchUntilRemoved() async throws {
         let ledger = try directory.open()
         let calls = Mutex(0)
         let token = ledger.events.addWaker { calls.withLock { $0 += 1 } }

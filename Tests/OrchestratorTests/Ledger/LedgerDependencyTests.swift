@@ -4,7 +4,7 @@ import Testing
 
 @testable import Orchestrator
 
-@Suite(.timeLimit(.minutes(1))) struct LedgerDependencyTests {
+@Suite(.timeLimit(.minutes(5))) struct LedgerDependencyTests {
     let directory = LedgerDirectory()
     let clock = SetClock()
 

@@ -8,7 +8,7 @@ import Testing
 @Suite struct LedgerTests {
     let directory = LedgerDirectory()
 
-    @Test(.timeLimit(.minutes(1))) func aJobLivesItsLifeWithAnEventForEachStep() async throws {
+    @Test(.timeLimit(.minutes(5))) func aJobLivesItsLifeWithAnEventForEachStep() async throws {
         let ledger = try directory.open()
         let submission = try await ledger.submit(JobSpec(id: "a", labels: ["k": "v"], timeout: .milliseconds(1_500)))
         #expect(!submission.alreadyExisted && submission.job.state == .queued && submission.job.lastSequence == 1)
@@ -27,7 +27,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aRepeatedSubmissionIsTheSameJobAndOtherContentIsRefused() async throws {
+    @Test(.timeLimit(.minutes(5))) func aRepeatedSubmissionIsTheSameJobAndOtherContentIsRefused() async throws {
         let ledger = try directory.open { $0.recentJobs = 0 }
         let spec = JobSpec(
             id: "a", payload: Array("{\"a\":1}".utf8), priority: -3, labels: ["x": "y", "z": "\"\n"],
@@ -52,7 +52,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aBatchHasAVerdictForEachJob() async throws {
+    @Test(.timeLimit(.minutes(5))) func aBatchHasAVerdictForEachJob() async throws {
         let ledger = try directory.open()
         let results = await ledger.submit([
             JobSpec(id: "a"), JobSpec(id: "/"), JobSpec(id: "a"), JobSpec(id: "a", priority: 1), JobSpec(),
@@ -66,7 +66,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aThousandSubmissionsFromSixteenTasksHaveGaplessSequences() async throws {
+    @Test(.timeLimit(.minutes(5))) func aThousandSubmissionsFromSixteenTasksHaveGaplessSequences() async throws {
         let ledger = try directory.open()
         let order = Mutex<[UInt64]>([])
         ledger.observe { batch in order.withLock { $0 += batch.events.map(\.sequence) } }
@@ -86,7 +86,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aReopenedLedgerHasTheSameJobsAndEvents() async throws {
+    @Test(.timeLimit(.minutes(5))) func aReopenedLedgerHasTheSameJobsAndEvents() async throws {
         let large = Array("{\"a\":\"\(String(repeating: "x", count: 100_000))\"}".utf8)
         var jobs: [Job] = []
         var events: [Event] = []
@@ -125,7 +125,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aSecondServerOnTheDirectoryIsRefused() async throws {
+    @Test(.timeLimit(.minutes(5))) func aSecondServerOnTheDirectoryIsRefused() async throws {
         let ledger = try directory.open()
         let error = #expect(throws: OrchestratorError.self) { try directory.open() }
         #expect(error?.message.contains(directory.path) == true)
@@ -134,7 +134,7 @@ import Testing
         await next.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func aDamagedDatabaseIsNamedWithTheWayOut() throws {
+    @Test(.timeLimit(.minutes(5))) func aDamagedDatabaseIsNamedWithTheWayOut() throws {
         try FileManager.default.createDirectory(atPath: directory.path, withIntermediateDirectories: true)
         try Data(repeating: 7, count: 10_000).write(to: URL(fileURLWithPath: directory.path + "/ledger.sqlite"))
         let error = #expect(throws: OrchestratorError.self) { try directory.open() }
@@ -142,7 +142,7 @@ import Testing
         #expect(error?.message.contains("backup") == true)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aNewerDatabaseIsRefused() async throws {
+    @Test(.timeLimit(.minutes(5))) func aNewerDatabaseIsRefused() async throws {
         await (try directory.open()).close()
         let database = try DatabaseQueue(path: directory.path + "/ledger.sqlite")
         try await database.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('99: of the future')") }
@@ -151,14 +151,14 @@ import Testing
         #expect(error?.message.contains("newer version") == true)
     }
 
-    @Test(.timeLimit(.minutes(1))) func everyCommitReachesTheDisk() async throws {
+    @Test(.timeLimit(.minutes(5))) func everyCommitReachesTheDisk() async throws {
         let store = try LedgerStore(.init(directory: directory.made()))
         let mode = try await store.database.write { try Int.fetchOne($0, sql: "PRAGMA synchronous") }
         #expect(mode == 2)
         try LedgerStore.close(store.database)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aFailedCommitChangesNothingAndTheWriterGoesOn() async throws {
+    @Test(.timeLimit(.minutes(5))) func aFailedCommitChangesNothingAndTheWriterGoesOn() async throws {
         let ledger = try directory.open { $0.maxDatabasePages = 60 }
         _ = try await ledger.submit(JobSpec(id: "before"))
         let batches = Mutex(0)
@@ -185,7 +185,7 @@ import Testing
         await again.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func endedJobsLeaveMemoryAndAreFoundInTheDatabase() async throws {
+    @Test(.timeLimit(.minutes(5))) func endedJobsLeaveMemoryAndAreFoundInTheDatabase() async throws {
         let ledger = try directory.open { $0.recentJobs = 2 }
         for id in ["a", "b", "c", "d"] {
             _ = try await ledger.submit(JobSpec(id: id, payload: Array("{\"id\":\"\(id)\"}".utf8)))
@@ -206,7 +206,7 @@ import Testing
         await again.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func pagesStayInPlaceWhileJobsComeIn() async throws {
+    @Test(.timeLimit(.minutes(5))) func pagesStayInPlaceWhileJobsComeIn() async throws {
         let ledger = try directory.open()
         for number in 0..<10 {
             _ = try await ledger.submit(
@@ -237,7 +237,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func openJobsAreLimited() async throws {
+    @Test(.timeLimit(.minutes(5))) func openJobsAreLimited() async throws {
         let ledger = try directory.open { $0.maxOpenJobs = 2 }
         _ = try await ledger.submit(JobSpec(id: "a"))
         let results = await ledger.submit([JobSpec(id: "b"), JobSpec(id: "c"), JobSpec(id: "a")])
@@ -247,7 +247,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func anObserverSeesACancelOfARunningJob() async throws {
+    @Test(.timeLimit(.minutes(5))) func anObserverSeesACancelOfARunningJob() async throws {
         let ledger = try directory.open()
         let seen = Mutex<[String]>([])
         ledger.observe { batch in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Orchestrator
 
-@Suite(.timeLimit(.minutes(1))) struct RetentionTests {
+@Suite(.timeLimit(.minutes(5))) struct RetentionTests {
     let directory = LedgerDirectory()
     let clock = SetClock()
 

@@ -84,7 +84,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func `a follower is woken by what is written, and ends with the attempt`() async throws {
         let ledger = try directory.open()
         let logs = logs(ledger)
@@ -104,7 +104,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func `a follower of an attempt ends with it, whatever the retries after it`() async throws {
         let ledger = try directory.open()
         let logs = logs(ledger)
@@ -119,7 +119,7 @@ import Testing
         await ledger.close()
     }
 
-    @Test(.timeLimit(.minutes(1))) func `a follower that leaves is forgotten`() async throws {
+    @Test(.timeLimit(.minutes(5))) func `a follower that leaves is forgotten`() async throws {
         let ledger = try directory.open()
         let logs = logs(ledger)
         _ = try await ledger.submit(JobSpec(id: "a"))

@@ -51,7 +51,7 @@ final class Scratch: Sendable {
 
 /// Asks again until it holds, and gives up after a while. For what other processes do, which nobody announces.
 func eventually(
-    within limit: Duration = .seconds(60), _ condition: () throws -> Bool,
+    within limit: Duration = .seconds(180), _ condition: () throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {
     let deadline = ContinuousClock.now.advanced(by: limit)

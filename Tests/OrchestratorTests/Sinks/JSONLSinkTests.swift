@@ -5,7 +5,7 @@ import Testing
 @testable import Orchestrator
 
 /// The event file behind a real ledger.
-@Suite(.timeLimit(.minutes(1))) struct JSONLSinkTests {
+@Suite(.timeLimit(.minutes(5))) struct JSONLSinkTests {
     private let directory = TemporaryDirectory()
     private var logs: String { directory.path + "/logs" }
     private var path: String { logs + "/agent_action.jsonl" }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Orchestrator
 
-@Suite(.timeLimit(.minutes(1))) struct SinkRunnerTests {
+@Suite(.timeLimit(.minutes(5))) struct SinkRunnerTests {
     private let log = FakeLog()
     private let sink = FakeSink()
     private let clock = SteppedClock()

@@ -4,7 +4,7 @@ import Testing
 @testable import Credentials
 @testable import RPCServer
 
-@Suite(.timeLimit(.minutes(1))) struct AuthenticationInterceptorTests {
+@Suite(.timeLimit(.minutes(5))) struct AuthenticationInterceptorTests {
     /// The echo needs the role submit, and only its path tells that it is not open.
     private func serving(_ body: @escaping @Sendable (HTTP2Client) throws -> Void) async throws {
         let reader = TokenDigest(of: "r".utf8)

@@ -1,0 +1,73 @@
+import Testing
+
+@testable import Orchestrator
+
+@Suite struct QueueAgeTests {
+    private let age = QueueAge()
+
+    private func at(_ seconds: Int64) -> Timestamp { Timestamp(nanoseconds: seconds * 1_000_000_000) }
+
+    private func job(_ id: String, submitted: Int64, state: JobState = .queued) -> Job {
+        var job = Job(spec: JobSpec(id: id), submittedAt: at(submitted))
+        job.state = state
+        return job
+    }
+
+    private func commit(_ job: Job, from old: JobState?) {
+        age.observe(
+            CommittedBatch(
+                events: [], changes: [CommittedBatch.Change(job: job, oldState: old)], rows: 0, commitSeconds: 0))
+    }
+
+    private func seconds(_ now: Int64) -> Double? { age.seconds(at: at(now))[.cpuShort] }
+
+    @Test func `nothing waits for no time`() {
+        #expect(age.seconds(at: at(5)) == Dictionary(uniqueKeysWithValues: JobClass.allCases.map { ($0, 0) }))
+    }
+
+    @Test func `the oldest that waits counts, until it starts`() {
+        commit(job("a", submitted: 10), from: nil)
+        commit(job("b", submitted: 15), from: nil)
+        #expect(seconds(20) == 10)
+        commit(job("a", submitted: 10, state: .running), from: .queued)
+        #expect(seconds(20) == 5)
+        commit(job("b", submitted: 15, state: .cancelled), from: .queued)
+        #expect(seconds(20) == 0)
+    }
+
+    @Test func `a retry waits from the end of its back-off`() {
+        commit(job("a", submitted: 10), from: nil)
+        commit(job("a", submitted: 10, state: .running), from: .queued)
+        var retry = job("a", submitted: 10)
+        retry.notBefore = at(30)
+        commit(retry, from: .running)
+        #expect(seconds(25) == 0)
+        #expect(seconds(34) == 4)
+    }
+
+    @Test func `who waits for others counts once they are done`() {
+        var child = job("child", submitted: 10)
+        child.openParents = 1
+        commit(child, from: nil)
+        #expect(seconds(20) == 0)
+        child.openParents = 0
+        age.observe(CommittedBatch(events: [], changes: [], rows: 0, commitSeconds: 0, released: [child]))
+        #expect(seconds(20) == 10)
+    }
+
+    @Test func `jobs from before the start count`() {
+        age.load([job("a", submitted: 1), job("b", submitted: 0, state: .running)])
+        #expect(seconds(3) == 2)
+    }
+
+    @Test func `those that left don't pile up behind one that stays`() {
+        commit(job("stays", submitted: 0), from: nil)
+        for number in 1...1000 {
+            commit(job("\(number)", submitted: Int64(number)), from: nil)
+            commit(job("\(number)", submitted: Int64(number), state: .cancelled), from: .queued)
+        }
+        #expect(seconds(2000) == 2000)
+        commit(job("stays", submitted: 0, state: .running), from: .queued)
+        #expect(seconds(2000) == 0)
+    }
+}
