@@ -158,6 +158,19 @@ def test_docker_and_compose_find_no_fault() -> None:
     )
 
 
+def test_what_the_profiles_mount_is_there_and_prometheus_takes_it(tmp_path: Path) -> None:
+    mounted = {}
+    for service in yaml.safe_load(COMPOSE_FILE.read_text())["services"].values():
+        for volume in service.get("volumes", []):
+            source, _, rest = volume.partition(":")
+            if source.startswith("."):
+                assert (COMPOSE_FILE.parent / source).is_file(), source
+                mounted[rest.removesuffix(":ro")] = COMPOSE_FILE.parent / source
+    for name in ("prometheus.yml", "rules.yml"):
+        (tmp_path / name).write_text(mounted[f"/etc/prometheus/{name}"].read_text())
+    subprocess.run(["promtool", "check", "config", str(tmp_path / "prometheus.yml")], check=True, timeout=60)
+
+
 def test_the_programs_know_every_variable() -> None:
     services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     assert set(services["orchestrator"]["environment"]) <= variables(EXECUTABLE)
