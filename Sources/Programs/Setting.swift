@@ -1,6 +1,7 @@
 import ArgumentParser
 
-/// A setting that a flag gives, else an environment variable, else a default. An empty variable counts as absent.
+/// A setting that a flag gives, else an environment variable, else a default. An empty variable counts as absent. What
+/// the configuration file says is among the variables (`ConfigurationFile`).
 package struct Setting<Value> {
     private let flag: String
     private let variable: String
@@ -23,7 +24,8 @@ package struct Setting<Value> {
         if let given {
             (text, origin) = (given, flag)
         } else if let set = environment[variable], !set.isEmpty {
-            (text, origin) = (set, "\(flag) (from \(variable))")
+            let source = environment[ConfigurationFile.sourceKey(variable)] ?? variable
+            (text, origin) = (set, "\(flag) (from \(source))")
         } else {
             return fallback()
         }

@@ -37,7 +37,7 @@ struct EnvRunnerOptions: ParsableArguments {
 
     @Option(
         help:
-            "A YAML file with handlers, and the limits, sandbox, GPUs and concurrency of jobs; see Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
+            "A YAML file with these settings in its section env_runner, with handlers, and with the limits, sandbox, GPUs and concurrency of jobs; see Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
     )
     var config: String?
 
@@ -108,7 +108,14 @@ struct EnvRunnerConfiguration {
     var retention: Retention
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
-    init(_ options: EnvRunnerOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    init(
+        _ options: EnvRunnerOptions, environment variables: [String: String] = ProcessInfo.processInfo.environment
+    ) throws {
+        let file = try ConfigurationFile(
+            path: options.config ?? variables["ORCHESTRATOR_CONFIG"], section: \.envRunner, named: "env_runner",
+            known: KnownSetting.all(help: EnvRunnerOptions.helpMessage(columns: 100_000)), environment: variables)
+        runner = file.runner
+        let environment = file.environment
         let processors = ProcessInfo.processInfo.activeProcessorCount
         func setting<Value>(
             _ flag: String, _ variable: String, _ given: String?, _ expected: String, _ fallback: Value,
@@ -131,12 +138,6 @@ struct EnvRunnerConfiguration {
         classes = try setting(
             "classes", "ENV_RUNNER_CLASSES", options.classes, "cpu_short, cpu_long and gpu with commas between", nil
         ) { Self.classes($0).map { $0 as Set<JobClass>? } }
-        let file = try setting("config", "ORCHESTRATOR_CONFIG", options.config, "a path", "", Parse.path)
-        do {
-            runner = try (file.isEmpty ? SettingsFile() : SettingsFile(path: file)).runner
-        } catch {
-            throw ValidationError(error.message)
-        }
         let number = "a number from 1 to 100000"
         let many = Parse.count(1...100_000)
         limits = [

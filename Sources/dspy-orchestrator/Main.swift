@@ -7,5 +7,5 @@ struct Main: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dspy-orchestrator",
         abstract: "Takes jobs from DSPy agents, keeps them safe, runs them, and tells what happens as it happens.",
-        version: Version.current, subcommands: [Serve.self])
+        version: Version.current, subcommands: [Serve.self, Config.self])
 }

@@ -72,7 +72,7 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
-            "A YAML file with handlers, and the limits, sandbox, GPUs and concurrency of jobs; see Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
+            "A YAML file with any of these settings, with handlers, and with the limits, sandbox, GPUs and concurrency of jobs; see `dspy-orchestrator config` and Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
     )
     var config: String?
 
@@ -215,7 +215,12 @@ struct ServeConfiguration {
     var slurm: SlurmConfiguration?
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
-    init(_ options: ServeOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    init(
+        _ options: ServeOptions, environment variables: [String: String] = ProcessInfo.processInfo.environment
+    ) throws {
+        let configured = try options.configurationFile(environment: variables)
+        runner = configured.runner
+        let environment = configured.environment
         let processors = ProcessInfo.processInfo.activeProcessorCount
         func setting<Value>(
             _ flag: String, _ variable: String, _ given: String?, _ expected: String, _ fallback: Value,
@@ -259,12 +264,6 @@ struct ServeConfiguration {
                 "gpu-limit", "ORCHESTRATOR_GPU_LIMIT", options.gpuLimit, "a number from 1 to 100000", 1, many),
         ]
         isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
-        let configFile = try setting("config", "ORCHESTRATOR_CONFIG", options.config, "a path", "", Parse.path)
-        do {
-            runner = try (configFile.isEmpty ? SettingsFile() : SettingsFile(path: configFile)).runner
-        } catch {
-            throw ValidationError(error.message)
-        }
         retention = try Retention(options.retention, environment: environment)
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,

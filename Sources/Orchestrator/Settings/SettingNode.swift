@@ -23,6 +23,11 @@ struct SettingNode {
         self.path = path
     }
 
+    /// A mapping of one key.
+    static func section(_ name: String, _ content: SettingNode) -> SettingNode {
+        SettingNode(Node([(Node(name), content.node)]), path: "")
+    }
+
     private static func oneLine(_ text: String) -> String {
         text.split(whereSeparator: \.isNewline).joined(separator: " ")
     }
@@ -34,8 +39,31 @@ struct SettingNode {
             "config", "\(path.isEmpty ? "the file" : path)\(line): \(found) is not \(expected)")
     }
 
+    /// The same with `***` for what may be a secret: the values of variables.
+    func withoutSecrets() throws(OrchestratorError) -> String {
+        do {
+            return try Yams.serialize(node: Self.withoutSecrets(node, isSecret: false))
+        } catch {
+            throw .invalidArgument("config", "it can't be shown: \(Self.oneLine("\(error)"))")
+        }
+    }
+
+    private static func withoutSecrets(_ node: Node, isSecret: Bool) -> Node {
+        switch node {
+        case .scalar: return isSecret ? Node("***") : node
+        case .mapping(let members):
+            return Node(
+                members.map { ($0.key, withoutSecrets($0.value, isSecret: isSecret || $0.key.string == "env")) })
+        case .sequence(let elements):
+            return Node(elements.map { withoutSecrets($0, isSecret: isSecret) })
+        case .alias: return node
+        }
+    }
+
     /// The members of a mapping, in the file's order; `known` nil takes any key.
     func members(_ known: [String]? = nil) throws(OrchestratorError) -> [(key: String, value: SettingNode)] {
+        // A key without a value: a section whose lines are all comments.
+        if node.scalar?.string.isEmpty == true, node.scalar?.style == .plain { return [] }
         guard let mapping = node.mapping else { throw wrong("a mapping of keys and values") }
         var members: [(key: String, value: SettingNode)] = []
         for (key, value) in mapping {
@@ -43,8 +71,9 @@ struct SettingNode {
             let path = path.isEmpty ? key : "\(self.path).\(key)"
             if let known, !known.contains(key) {
                 let line = value.mark.map { " (line \($0.line))" } ?? ""
+                let guess = NearestName.of(key, in: known).map { "did you mean \($0)? " } ?? ""
                 throw .invalidArgument(
-                    "config", "\(path)\(line): no such setting; known are \(known.joined(separator: ", "))")
+                    "config", "\(path)\(line): no such setting; \(guess)known are \(known.joined(separator: ", "))")
             }
             guard !members.contains(where: { $0.key == key }) else {
                 throw .invalidArgument("config", "\(path): it is set twice")
@@ -52,6 +81,14 @@ struct SettingNode {
             members.append((key, SettingNode(value, path: path)))
         }
         return members
+    }
+
+    /// In the file, from 1.
+    var line: Int? { node.mark?.line }
+
+    /// A scalar as it is written, or a list of them with commas between.
+    func text() throws(OrchestratorError) -> String {
+        node.sequence == nil ? try string() : try strings().joined(separator: ",")
     }
 
     func string() throws(OrchestratorError) -> String {

@@ -2,6 +2,12 @@
 public struct SettingsFile: Sendable, Equatable {
     /// The sections `handlers` and `runner`.
     public var runner = RunnerSettings()
+    /// The same as they stand in the file, as YAML, without the values of variables, which may be secrets.
+    public private(set) var shownRunner = ""
+    /// The section `server`: flags of `dspy-orchestrator serve`.
+    public var server = ProgramSettings()
+    /// The section `env_runner`: flags of `dspy-env-runner`.
+    public var envRunner = ProgramSettings()
 
     /// A file that sets nothing.
     public init() {}
@@ -22,10 +28,20 @@ public struct SettingsFile: Sendable, Equatable {
     }
 
     init(yaml text: String) throws(OrchestratorError) {
-        for (section, node) in try SettingNode(yaml: text).members(["handlers", "runner"]) {
+        let file = try SettingNode(yaml: text)
+        for (section, node) in try file.members(["server", "env_runner", "handlers", "runner"]) {
             switch section {
-            case "handlers": runner.handlers = try Handlers(node)
-            default: try runner.read(node)
+            case "server": server = try ProgramSettings(node)
+            case "env_runner": envRunner = try ProgramSettings(node)
+            default:
+                if section == "handlers" {
+                    runner.handlers = try Handlers(node)
+                } else {
+                    try runner.read(node)
+                }
+                if try !node.members().isEmpty {
+                    shownRunner += try SettingNode.section(section, node).withoutSecrets()
+                }
             }
         }
     }

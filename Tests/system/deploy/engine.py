@@ -171,12 +171,21 @@ class Project:
             60,
         )
 
-    def orch(self, *arguments: str) -> str:
-        """dspy-orch, from outside of the containers, by the published port."""
+    def states(self) -> dict[str, str]:
+        """Of all jobs, by HTTP."""
+        url = "http://127.0.0.1:9097/v1/jobs?page_size=1000"
+        answer = self.engine.docker("exec", self.orchestrator, "curl", "--fail", "--silent", url)
+        return {job["job_id"]: job["state"] for job in json.loads(answer)["jobs"]}
+
+    def python(self, *arguments: str) -> str:
+        """Python, from outside of the containers, where the published ports are."""
         assert self.engine.process is not None
-        network = ["nsenter", f"--net=/proc/{self.engine.process.pid}/ns/net"]
-        command = [sys.executable, "-m", "dspy_orchestrator.cli", "--target", "127.0.0.1:50051", *arguments]
-        return self.engine.run(network[0], *network[1:], *command).stdout
+        network = f"--net=/proc/{self.engine.process.pid}/ns/net"
+        return self.engine.run("nsenter", network, sys.executable, *arguments).stdout
+
+    def orch(self, *arguments: str) -> str:
+        """dspy-orch, by the published port."""
+        return self.python("-m", "dspy_orchestrator.cli", "--target", "127.0.0.1:50051", *arguments)
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--timeout", "1")
