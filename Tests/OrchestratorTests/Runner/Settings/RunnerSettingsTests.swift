@@ -84,7 +84,10 @@ import Testing
 
     @Test(arguments: [
         ("limit: {}", "limit (line 1): no such setting; known are server, env_runner, handlers, runner"),
-        ("runner: {limit: {}}", "runner.limit (line 1): no such setting; did you mean limits? known are limits, sandbox,"),
+        (
+            "runner: {limit: {}}",
+            "runner.limit (line 1): no such setting; did you mean limits? known are limits, sandbox,"
+        ),
         (
             "runner: {limits: {cpu_short: {memory: much}}}",
             "runner.limits.cpu_short.memory (line 1): \"much\" is not a number of bytes"
