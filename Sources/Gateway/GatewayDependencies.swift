@@ -2,6 +2,9 @@ import Orchestrator
 
 /// Everything the routes need from the rest of the server.
 public struct GatewayDependencies: Sendable {
+    public typealias SubmitMany =
+        @Sendable ([Result<JobSpec, OrchestratorError>]) async -> [Result<Submission, OrchestratorError>]
+
     public var version: String
     public var uptime: @Sendable () -> Duration
     public var registry: MetricsRegistry
@@ -13,6 +16,11 @@ public struct GatewayDependencies: Sendable {
     public var health: @Sendable () async -> [HealthCheck]
     /// Checks the payload and makes the job durable, as the RPC's SubmitJob does; throws `OrchestratorError`.
     public var submit: @Sendable (JobSpec) async throws -> Submission
+    /// The same for many in one transaction, each with its own verdict, in their order; what could not be read keeps its
+    /// error.
+    public var submitMany: SubmitMany
+    /// Asks a job to end; one that has ended stays as it is. Throws `notFound` when there is none.
+    public var cancel: @Sendable (_ id: String, _ reason: String) async throws -> Job
     /// Throws `notFound` when there is none.
     public var job: @Sendable (_ id: String) async throws -> Job
     public var list: @Sendable (JobQuery) async throws -> JobPage
@@ -30,6 +38,8 @@ public struct GatewayDependencies: Sendable {
         isMetricsEnabled: Bool = true, isDraining: @escaping @Sendable () -> Bool,
         health: @escaping @Sendable () async -> [HealthCheck],
         submit: @escaping @Sendable (JobSpec) async throws -> Submission,
+        submitMany: @escaping SubmitMany,
+        cancel: @escaping @Sendable (_ id: String, _ reason: String) async throws -> Job,
         job: @escaping @Sendable (_ id: String) async throws -> Job,
         list: @escaping @Sendable (JobQuery) async throws -> JobPage,
         queueCounts: @escaping @Sendable () async throws -> QueueCounts,
@@ -43,6 +53,8 @@ public struct GatewayDependencies: Sendable {
         self.isDraining = isDraining
         self.health = health
         self.submit = submit
+        self.submitMany = submitMany
+        self.cancel = cancel
         self.job = job
         self.list = list
         self.queueCounts = queueCounts

@@ -46,6 +46,12 @@ extension JSONWriter {
             json.integer(job.spec.priority)
             json.key("last_sequence")
             json.integer(job.lastSequence)
+            json.key("depends_on")
+            json.array { json in
+                for parent in job.spec.dependsOn { json.string(parent) }
+            }
+            json.key("deadline")
+            json.moment(job.deadline)
         }
     }
 

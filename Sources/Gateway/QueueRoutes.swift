@@ -5,11 +5,7 @@ import Orchestrator
 extension GatewayRoutes {
     /// `POST /queue/submit`: the file queue's task as a request. Answered once the job is durable.
     @Sendable func submit(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        if dependencies.isDraining() {
-            throw OrchestratorError(.unavailable, "the server is stopping and takes no jobs; send it again in a moment")
-        }
-        let body = try await request.boundedBody(
-            maxBytes: configuration.maxBodyBytes, within: configuration.bodyTimeout)
+        let body = try await submissionBody(request)
         let submission = try await dependencies.submit(try JobSpec(queueTask: body, source: .http))
         let batchJob = try await submitted(submission.job)
         return .json { json in

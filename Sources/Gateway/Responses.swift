@@ -41,23 +41,35 @@ extension Response {
         }
     }
 
-    /// The status for each kind is the one google.rpc.Code's comments give, so that HTTP and gRPC clients agree on which
-    /// errors are worth a retry: 429 and 503, both with Retry-After.
+    /// What is worth a retry says when.
     static func refusal(_ error: OrchestratorError) -> Response {
-        switch error.kind {
-        case .invalidArgument, .failedPrecondition, .outOfRange: .refusal(.badRequest, error.message)
-        case .notFound: .refusal(.notFound, error.message)
-        case .alreadyExists: .refusal(.conflict, error.message)
-        case .resourceExhausted(let delay):
-            .refusal(.tooManyRequests, error.message, headers: [.retryAfter: seconds(delay)])
-        case .unavailable: .refusal(.serviceUnavailable, error.message, headers: [.retryAfter: "1"])
-        case .unimplemented: .refusal(.notImplemented, error.message)
-        case .internal: .refusal(.internalServerError, error.message)
-        }
+        let headers: HTTPFields =
+            switch error.kind {
+            case .resourceExhausted(let delay): [.retryAfter: seconds(delay)]
+            case .unavailable: [.retryAfter: "1"]
+            default: [:]
+            }
+        return .refusal(error.status, error.message, headers: headers)
     }
 
     /// Whole seconds, rounded up: Retry-After knows no smaller unit (RFC 9110 §10.2.3).
     private static func seconds(_ duration: Duration) -> String {
         String(max(1, Int64(duration.inSeconds.rounded(.up))))
+    }
+}
+
+extension OrchestratorError {
+    /// The status for each kind is the one google.rpc.Code's comments give, so that HTTP and gRPC clients agree on which
+    /// errors are worth a retry: 429 and 503.
+    var status: HTTPResponse.Status {
+        switch kind {
+        case .invalidArgument, .failedPrecondition, .outOfRange: .badRequest
+        case .notFound: .notFound
+        case .alreadyExists: .conflict
+        case .resourceExhausted: .tooManyRequests
+        case .unavailable: .serviceUnavailable
+        case .unimplemented: .notImplemented
+        case .internal: .internalServerError
+        }
     }
 }

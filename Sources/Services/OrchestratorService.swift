@@ -7,8 +7,6 @@ import RPCServer
 public struct OrchestratorService: Sendable {
     public static let name = "dspy_orchestrator.v1.Orchestrator"
 
-    /// Jobs of one SubmitJobs call.
-    public static let largestBatch = 1_000
     /// Jobs that one StreamEvents call may name.
     public static let mostJobIDs = 1_000
 
@@ -18,14 +16,14 @@ public struct OrchestratorService: Sendable {
     private let version: String
     private let logger: Logger
     /// What is checked before a job is accepted: that its payload can be run here, and that the server takes jobs.
-    private let admit: @Sendable (JobSpec) throws -> Void
+    private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
     private let quota: PublishQuota
     private let startedAt = ContinuousClock.now
 
     /// - Parameter publishedPerSecond: events that one caller may publish; 0 is without limit.
     public init(
         ledger: Ledger, logs: JobLogs, metrics: OrchestratorMetrics, version: String, logger: Logger,
-        publishedPerSecond: Int = 100, admit: @escaping @Sendable (JobSpec) throws -> Void
+        publishedPerSecond: Int = 100, admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void
     ) {
         self.ledger = ledger
         self.logs = logs
@@ -90,30 +88,22 @@ public struct OrchestratorService: Sendable {
     private func submit(
         _ request: Wire.SubmitJobsRequest, _ context: CallContext
     ) async throws -> Wire.SubmitJobsResponse {
-        guard request.jobs.count <= Self.largestBatch else {
+        guard request.jobs.count <= Ledger.largestBatch else {
             throw OrchestratorError.invalidArgument(
-                "jobs", "jobs: \(request.jobs.count) in one call; send at most \(Self.largestBatch)")
+                "jobs", "jobs: \(request.jobs.count) in one call; send at most \(Ledger.largestBatch)")
         }
         let traceParent = context.traceParent
-        var results = [Wire.SubmitJobResult](repeating: .init(), count: request.jobs.count)
-        var accepted: [(index: Int, spec: JobSpec)] = []
-        for (index, job) in request.jobs.enumerated() {
-            do {
-                let spec = try JobSpec(job, field: "jobs[\(index)].", traceParent: traceParent)
-                try admit(spec)
-                accepted.append((index, spec))
-            } catch let error as OrchestratorError {
-                results[index].error = Status(error).message(Wire.Status.self)
+        let requests = request.jobs.enumerated().map { index, job in
+            Result { () throws(OrchestratorError) in
+                try JobSpec(job, field: "jobs[\(index)].", traceParent: traceParent)
             }
         }
-        let verdicts = await ledger.submit(accepted.map(\.spec))
-        for (position, verdict) in verdicts.enumerated() {
+        let results = await ledger.submit(requests: requests, admit: admit).map { verdict in
             switch verdict {
             case .success(let submission):
-                results[accepted[position].index] = Wire.SubmitJobResult(
-                    job: Wire.Job(submission.job), alreadyExisted: submission.alreadyExisted)
+                Wire.SubmitJobResult(job: Wire.Job(submission.job), alreadyExisted: submission.alreadyExisted)
             case .failure(let error):
-                results[accepted[position].index].error = Status(error).message(Wire.Status.self)
+                Wire.SubmitJobResult(error: Status(error).message(Wire.Status.self))
             }
         }
         return Wire.SubmitJobsResponse(results: results)

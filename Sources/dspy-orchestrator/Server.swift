@@ -85,7 +85,8 @@ struct Server {
 
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
-            publishedPerSecond: configuration.publishRate, admit: { try admission.admit($0) })
+            publishedPerSecond: configuration.publishRate,
+            admit: { spec throws(OrchestratorError) in try admission.admit(spec) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
             services: [OrchestratorService.name, HealthRegistry.serviceName], files: DescriptorFile.served)
@@ -120,6 +121,12 @@ struct Server {
                     try admission.admit(spec)
                     return try await ledger.submit(spec)
                 },
+                submitMany: { requests in
+                    await ledger.submit(requests: requests) { spec throws(OrchestratorError) in
+                        try admission.admit(spec)
+                    }
+                },
+                cancel: { try await ledger.cancel($0, reason: $1, source: JobSource.http.rawValue) },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
                 queueCounts: { fileQueue.counts },
                 follow: { try await ledger.follow($0, encoding: $1) }, logs: logs,

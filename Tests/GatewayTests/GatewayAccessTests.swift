@@ -23,7 +23,7 @@ import Testing
             (.head, "/v1/jobs/a", .read), (.get, "/slurm/status/a", .read), (.get, "/unknown", .read),
             (.delete, "/v1/jobs/a", .submit), (.get, "/v1/events", .read), (.get, "/v1/jobs/a/logs", .read),
             (.get, "/v1/overview", .read), (.get, "/", nil), (.head, "/", nil), (.post, "/", .submit),
-            (.get, "//", .read),
+            (.get, "//", .read), (.post, "/v1/jobs", .submit), (.post, "/v1/jobs/a/cancel", .submit),
         ] as [(HTTPRequest.Method, String, Role?)])
     func `what is not open needs a role`(method: HTTPRequest.Method, path: String, role: Role?) throws {
         #expect(try Self.access().role(method, path) == role)

@@ -52,6 +52,12 @@ final class GatewayFixture: Sendable {
                 if let refusal = self.state.withLock({ $0.refusal }) { throw refusal }
                 return try await self.ledger.submit(spec)
             },
+            submitMany: { requests in
+                await self.ledger.submit(requests: requests) { _ throws(OrchestratorError) in
+                    if let refusal = self.state.withLock({ $0.refusal }) { throw refusal }
+                }
+            },
+            cancel: { try await self.ledger.cancel($0, reason: $1, source: JobSource.http.rawValue) },
             job: { try await self.ledger.job($0) }, list: { try await self.ledger.list($0) },
             queueCounts: { QueueCounts(totals: self.ledger.totals, pendingFiles: 0, refusedFiles: 0) },
             follow: { try await self.ledger.follow($0, encoding: $1) }, logs: logs,

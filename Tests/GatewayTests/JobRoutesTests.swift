@@ -31,7 +31,8 @@ import Testing
                     {"job_id":"a","job_class":"gpu","state":"failed","attempt":1,"submitted_at":"\#(times[0])",\#
                     "started_at":"\#(times[1])","finished_at":"\#(times[2])","exit_code":3,"signal":0,\#
                     "failure_reason":"exit_code","error":"it said \"no\"","result":{"x" :[1]},"payload":{"n": 1.50},\#
-                    "slurm_job_id":null,"labels":{"a":"b","k\"":"é\\"},"priority":-3,"last_sequence":3}
+                    "slurm_job_id":null,"labels":{"a":"b","k\"":"é\\"},"priority":-3,"last_sequence":3,\#
+                    "depends_on":[],"deadline":null}
                     """#)
         }
     }

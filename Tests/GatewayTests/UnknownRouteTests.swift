@@ -19,6 +19,7 @@ import Testing
     @Test(arguments: [
         (HTTPRequest.Method.post, "/metrics", "GET, HEAD"), (.get, "/queue/submit", "POST"),
         (.delete, "/v1/jobs/a", "GET, HEAD"), (.post, "/v1/events", "GET, HEAD"), (.post, "/", "GET, HEAD"),
+        (.put, "/v1/jobs", "GET, HEAD, POST"), (.get, "/v1/jobs/a/cancel", "POST"),
     ])
     func `a wrong method is told the right ones`(method: HTTPRequest.Method, path: String, allow: String) async throws {
         try await GatewayFixture.test { client, _ in

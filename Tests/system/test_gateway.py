@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from server import Server
 
-from dspy_orchestrator import Client
+from dspy_orchestrator import Client, JobState
 
 QUEUE_KEYS = {"pending", "running", "done", "failed", "submitted", "processed", "completed"}
 
@@ -110,3 +111,39 @@ def test_an_unknown_route_is_not_found(server: Server) -> None:
 def test_a_browsers_page_of_another_site_may_not_submit(server: Server) -> None:
     body = json.dumps({"payload": {"command": ["true"]}}).encode()
     assert server.request("/queue/submit", body, Origin="http://evil.example").status == 403
+
+
+def test_jobs_posted_as_a_batch_run_in_their_order_and_one_is_cancelled(server: Server, client: Client) -> None:
+    def post(path: str, content: object) -> tuple[int, Any]:
+        answer = server.request(path, json.dumps(content).encode())
+        return answer.status, answer.json
+
+    jobs = [
+        {"job_id": "last", "payload": {"command": ["echo", "__DSPY_RESULT__:[2]"]}, "depends_on": ["first"]},
+        {"job_id": "none", "payload": {}},
+        {"job_id": "first", "payload": {"command": ["echo", "__DSPY_RESULT__:[1]"]}, "labels": {"k": "v"}},
+        {
+            "job_id": "long",
+            "jobClass": "JOB_CLASS_CPU_LONG",
+            "payload": {"command": ["sleep", "300"]},
+            "timeout": "600s",
+        },
+    ]
+    for already_existed in (False, True):
+        status, answer = post("/v1/jobs", {"jobs": jobs})
+        last, none, *others = answer["results"]
+        assert (status, none["ok"], none["status"]) == (200, False, 400)
+        assert "command" in none["error"]
+        assert [result["already_existed"] for result in (last, *others)] == [already_existed] * 3
+    assert [client.wait(name, timeout=60).result for name in ("first", "last")] == [[1], [2]]
+    first, last = (server.request(f"/v1/jobs/{name}").json for name in ("first", "last"))
+    assert first["finished_at"] <= last["started_at"]
+    assert (first["labels"], last["depends_on"]) == ({"k": "v"}, ["first"])
+
+    for _ in range(2):
+        assert post("/v1/jobs/long/cancel", {"reason": "not needed"})[0] == 200
+    assert client.wait("long", timeout=60).state is JobState.CANCELLED
+    assert "not needed" in server.request("/v1/jobs/long").json["error"]
+    assert post("/v1/jobs/long/cancel", {"reason": "too late"})[1]["state"] == "cancelled"
+    assert next(client.events(job_ids=["long"], types=["task_cancelled"], timeout=30)).source == "http"
+    assert post("/v1/jobs/nobody/cancel", {})[0] == 404

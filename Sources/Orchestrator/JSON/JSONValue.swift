@@ -1,12 +1,12 @@
 /// A JSON value (RFC 8259) and where it stands in the text it was read from, so that a part of a document can be kept
 /// byte for byte.
-struct JSONNode: Sendable {
-    var value: JSONValue
+public struct JSONNode: Sendable {
+    public var value: JSONValue
     /// Of the value in the text, without the white space around it.
-    var range: Range<Int>
+    public var range: Range<Int>
 }
 
-indirect enum JSONValue: Sendable {
+public indirect enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case number(Double)
@@ -16,7 +16,7 @@ indirect enum JSONValue: Sendable {
     case object([(key: String, node: JSONNode)])
 
     /// What a person calls it, for messages.
-    var kind: String {
+    public var kind: String {
         switch self {
         case .null: "null"
         case .bool: "a boolean"
@@ -29,22 +29,22 @@ indirect enum JSONValue: Sendable {
 }
 
 extension JSONNode {
-    subscript(key: String) -> JSONNode? {
+    public subscript(key: String) -> JSONNode? {
         guard case .object(let members) = value else { return nil }
         return members.last { $0.key == key }?.node
     }
 }
 
 /// Where and why a text is not JSON.
-struct JSONError: Error, Equatable, CustomStringConvertible {
-    var offset: Int
-    var reason: String
-    var description: String { "\(reason) at byte \(offset)" }
+public struct JSONError: Error, Equatable, CustomStringConvertible {
+    public var offset: Int
+    public var reason: String
+    public var description: String { "\(reason) at byte \(offset)" }
 }
 
 extension JSONNode {
     /// Reads a whole text, which is one value with nothing but white space around it.
-    init(parsing text: [UInt8]) throws(JSONError) {
+    public init(parsing text: [UInt8]) throws(JSONError) {
         var parser = JSONParser(text: text)
         self = try parser.document()
     }

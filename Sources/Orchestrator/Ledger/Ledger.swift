@@ -130,6 +130,31 @@ public final class Ledger: Sendable {
         }
     }
 
+    /// Jobs that one call of a client may submit.
+    public static let largestBatch = 1_000
+
+    /// Those of a client's batch that could be read and are admitted, in one transaction; the others keep the error that
+    /// they have. In their order.
+    public func submit(
+        requests: [Result<JobSpec, OrchestratorError>], admit: (JobSpec) throws(OrchestratorError) -> Void
+    ) async -> [Result<Submission, OrchestratorError>] {
+        var verdicts: [Result<Submission, OrchestratorError>] = []
+        var accepted: [(index: Int, spec: JobSpec)] = []
+        for (index, request) in requests.enumerated() {
+            do throws(OrchestratorError) {
+                let spec = try request.get()
+                try admit(spec)
+                accepted.append((index, spec))
+                verdicts.append(.failure(error(for: .closed)))
+            } catch {
+                verdicts.append(.failure(error))
+            }
+        }
+        let results = await submit(accepted.map(\.spec))
+        for (request, result) in zip(accepted, results) { verdicts[request.index] = result }
+        return verdicts
+    }
+
     /// Many in one transaction, each with its own verdict, in their order. They may depend on each other, in any order.
     public func submit(_ specs: [JobSpec]) async -> [Result<Submission, OrchestratorError>] {
         let order = DependencyOrder(specs)

@@ -46,7 +46,7 @@ public struct JobSpec: Sendable, Equatable {
     public var traceID: Substring? { traceParent?.dropFirst(3).prefix(32) }
 }
 
-/// Who brought a job. Jobs of the file queue and of the gateway's queue route leave a file in `done/`.
+/// Who brought a job. Jobs of the file queue and of the gateway leave a file in `done/`.
 public enum JobSource: String, Sendable, Hashable {
     case rpc
     case http
