@@ -22,33 +22,37 @@ final class LogSignals: Sendable {
         var followers: [UInt64: Follower] = [:]
         var byJob: [String: Set<UInt64>] = [:]
         var byWatch: [Int32: Set<UInt64>] = [:]
+        /// Made for the first follower: a user may have only some hundred of them.
+        var watcher: Watcher?
+    }
+
+    private final class Watcher: Sendable {
+        let descriptor: Int32
+        /// A dispatch object: its methods may be called from any thread.
+        private nonisolated(unsafe) let source: any DispatchSourceRead
+
+        /// nil when the system has no more of them.
+        init?(_ drain: @escaping @Sendable (Int32) -> Void) {
+            let descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
+            guard descriptor >= 0 else { return nil }
+            self.descriptor = descriptor
+            let queue = DispatchQueue(label: "logs.hints", qos: .userInitiated)
+            source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+            source.setEventHandler {
+                drain(descriptor)
+                usleep(LogSignals.pause)
+            }
+            source.setCancelHandler { close(descriptor) }
+            source.activate()
+        }
+
+        deinit { source.cancel() }
     }
 
     /// Microseconds between two looks at directories that change all the time; the queue has nothing else to do.
-    private static let pause: UInt32 = 10_000
+    fileprivate static let pause: UInt32 = 10_000
 
     private let state = Mutex(State())
-    /// nil when the system has no more of them: followers then look now and then.
-    private let descriptor: Int32?
-    /// A dispatch object: its methods may be called from any thread.
-    private nonisolated(unsafe) var source: (any DispatchSourceRead)?
-
-    init() {
-        let opened = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
-        descriptor = opened >= 0 ? opened : nil
-        guard let descriptor else { return }
-        let queue = DispatchQueue(label: "logs.hints", qos: .userInitiated)
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { [weak self] in
-            self?.drain(descriptor)
-            usleep(Self.pause)
-        }
-        source.setCancelHandler { close(descriptor) }
-        source.activate()
-        self.source = source
-    }
-
-    deinit { source?.cancel() }
 
     func add(jobID: String) -> (token: Token, signals: AsyncStream<Void>) {
         let (signals, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -63,8 +67,10 @@ final class LogSignals: Sendable {
 
     /// - Returns: whether growth will wake the follower; otherwise it has to look now and then.
     func watch(_ directory: String, for token: Token) -> Bool {
-        guard let descriptor else { return false }
-        return state.withLock { state in
+        state.withLock { state in
+            if state.watcher == nil { state.watcher = Watcher { [weak self] in self?.drain($0) } }
+            // Without one followers look now and then.
+            guard let descriptor = state.watcher?.descriptor else { return false }
             // Under the lock, so that a watch is not taken away between its making and its entry here.
             let watch = inotify_add_watch(descriptor, directory, UInt32(IN_MODIFY | IN_CREATE | IN_ONLYDIR))
             guard watch >= 0, state.followers[token.number] != nil else { return false }
@@ -83,7 +89,7 @@ final class LogSignals: Sendable {
             state.byWatch[watch]?.remove(token.number)
             if state.byWatch[watch]?.isEmpty == true {
                 state.byWatch[watch] = nil
-                if let descriptor { inotify_rm_watch(descriptor, watch) }
+                if let watcher = state.watcher { inotify_rm_watch(watcher.descriptor, watch) }
             }
         }
     }
