@@ -119,7 +119,6 @@ def test_a_killed_server_comes_back_with_every_job(project: Project) -> None:
 
 @needs_root
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not RUNNER.exists(), reason="this build has no dspy-env-runner")
 def test_nothing_is_lost_when_a_runner_is_killed_and_the_server_restarted(project: Project) -> None:
     project.up()
     runners = project.containers("env-runner")
@@ -174,5 +173,4 @@ def test_what_the_profiles_mount_is_there_and_prometheus_takes_it(tmp_path: Path
 def test_the_programs_know_every_variable() -> None:
     services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     assert set(services["orchestrator"]["environment"]) <= variables(EXECUTABLE)
-    if RUNNER.exists():
-        assert set(services["env-runner"]["environment"]) - {"HEALTHCHECK_URL"} <= variables(str(RUNNER))
+    assert set(services["env-runner"]["environment"]) - {"HEALTHCHECK_URL"} <= variables(str(RUNNER))
