@@ -1,5 +1,6 @@
 #include "arena.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -60,6 +61,26 @@ void cproto_arena_destroy(cproto_arena *arena) {
   if (arena == NULL) return;
   free_chain(arena->head);
   free(arena);
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static _Thread_local cproto_arena *of_thread;
+
+static void destroy_of_thread(void *arena) {
+  of_thread = NULL;
+  cproto_arena_destroy(arena);
+}
+
+static void make_key(void) { pthread_key_create(&key, destroy_of_thread); }
+
+cproto_arena *cproto_arena_of_thread(void) {
+  if (of_thread != NULL) return of_thread;
+  pthread_once(&once, make_key);
+  of_thread = cproto_arena_create(SIZE_MAX);
+  // The key only sees to it that the arena is destroyed.
+  if (of_thread != NULL) pthread_setspecific(key, of_thread);
+  return of_thread;
 }
 
 void cproto_arena_reset(cproto_arena *arena) {

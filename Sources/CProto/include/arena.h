@@ -11,6 +11,8 @@ typedef struct cproto_arena cproto_arena;
 // limit: the most bytes handed out between two resets; beyond it allocation returns NULL, so that a hostile message
 // fails to unpack rather than take the machine's memory. NULL when there is no memory.
 cproto_arena *cproto_arena_create(size_t limit);
+// The calling thread's own, without a limit, which goes with the thread. NULL when memory could not be had.
+cproto_arena *cproto_arena_of_thread(void);
 void cproto_arena_destroy(cproto_arena *arena);
 
 // Releases everything handed out. Keeps one block for the next message.

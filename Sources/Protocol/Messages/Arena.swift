@@ -6,6 +6,7 @@ public final class Arena {
     public static let defaultLimit = 64 * 1024 * 1024
 
     private let arena: OpaquePointer
+    private let isOwn: Bool
 
     /// - Parameter limit: the most bytes one message may take once unpacked.
     public init(limit: Int = Arena.defaultLimit) {
@@ -14,9 +15,22 @@ public final class Arena {
             preconditionFailure("out of memory")
         }
         self.arena = arena
+        isOwn = true
     }
 
-    deinit { cproto_arena_destroy(arena) }
+    /// The thread's own, for a message that is packed at once: making an arena costs more than packing most messages. Not to
+    /// be kept.
+    public static var ofThisThread: Arena {
+        guard let arena = cproto_arena_of_thread() else { preconditionFailure("out of memory") }
+        return Arena(shared: arena)
+    }
+
+    private init(shared arena: OpaquePointer) {
+        self.arena = arena
+        isOwn = false
+    }
+
+    deinit { if isOwn { cproto_arena_destroy(arena) } }
 
     public func reset() { cproto_arena_reset(arena) }
 

@@ -18,8 +18,10 @@ extension WireMessage {
     }
 
     /// The packed message behind `prefix` bytes left for the caller to fill.
-    public func encoded(after prefix: Int = 0, in arena: Arena = Arena(limit: .max)) -> [UInt8] {
+    public func encoded(after prefix: Int = 0, in arena: Arena = .ofThisThread) -> [UInt8] {
         arena.reset()
+        // A thread that has packed a large message may rest for long.
+        defer { arena.reset() }
         let message = wire(in: arena).assumingMemoryBound(to: ProtobufCMessage.self)
         let size = protobuf_c_message_get_packed_size(message)
         return [UInt8](unsafeUninitializedCapacity: prefix + size) { buffer, count in
