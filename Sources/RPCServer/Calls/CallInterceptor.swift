@@ -26,8 +26,13 @@ public struct CallHead: ~Copyable {
     let headers: UnsafeBufferPointer<cng_header>
 
     /// The first header field of that name, lower-case.
-    public func header(_ name: StaticString) -> String? {
-        for field in headers where field.name.length == name.utf8CodeUnitCount {
+    public func header(_ name: StaticString) -> String? { headers.first(name) }
+}
+
+extension UnsafeBufferPointer<cng_header> {
+    /// The value of the first field of that name, lower-case.
+    func first(_ name: StaticString) -> String? {
+        for field in self where field.name.length == name.utf8CodeUnitCount {
             guard name.withUTF8Buffer({ $0.elementsEqual(UnsafeRawBufferPointer(field.name)) }) else { continue }
             return String(decoding: UnsafeRawBufferPointer(field.value), as: UTF8.self)
         }

@@ -5,6 +5,7 @@ import Protocol
 public struct RPCMethod: Sendable {
     enum Handler: Sendable {
         case unary(immediate: ImmediateHandler?, async: UnaryHandler)
+        case promised(PromisingHandler)
         case pull(PullHandler)
         case streaming(StreamingHandler)
     }
@@ -38,6 +39,24 @@ public struct RPCMethod: Sendable {
         otherwise handler: @escaping @Sendable (Request, CallContext) async throws -> Response
     ) -> RPCMethod {
         RPCMethod(path: path, handler: .unary(immediate: immediate, async: typed(handler)), kind: .unary)
+    }
+
+    /// A method whose answer is somebody's call back: no task is made for it, nothing is cancelled when the call is over, and
+    /// there is no metadata but what `CallNotes` has. For what thousands of callers wait for at once.
+    /// - Parameter handler: runs on the event loop: no I/O, no waiting, microseconds.
+    public static func unary<Request: WireMessage, Response: WireMessage>(
+        _ path: String, promising handler: @escaping @Sendable (Request, CallNotes, ResponsePromise<Response>) -> Void
+    ) -> RPCMethod {
+        RPCMethod(
+            path: path,
+            handler: .promised { bytes, arena, notes, call in
+                let promise = ResponsePromise<Response>(call: call)
+                do throws(WireError) {
+                    handler(try Request(decoding: bytes, in: arena), notes, promise)
+                } catch {
+                    promise.fail(.malformed(error))
+                }
+            }, kind: .unary)
     }
 
     /// A server stream whose messages are pulled as the peer has room for them.
@@ -88,6 +107,8 @@ public struct RPCMethod: Sendable {
 
 /// Takes the request's bytes, answers the framed response.
 typealias UnaryHandler = @Sendable ([UInt8], CallContext) async throws -> [UInt8]
+/// Decodes the request, and sees to it that the call is answered.
+typealias PromisingHandler = @Sendable (UnsafeRawBufferPointer, Arena, CallNotes, PromisedCall) -> Void
 typealias PullHandler = @Sendable ([UInt8], CallContext) async throws -> any PullSource
 typealias StreamingHandler = @Sendable (NIOLoopBound<StreamingCall>, any EventLoop, CallContext) async throws -> Void
 

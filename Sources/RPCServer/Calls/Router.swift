@@ -4,8 +4,9 @@ import Protocol
 /// Finds a method by the bytes of its path, without making a string of them.
 struct Router: Sendable {
     let methods: [RPCMethod]
-    /// The methods' immediate handlers, apart: taking one out of `methods` copies its whole enum, call by call.
+    /// The methods' immediate and promising handlers, apart: taking one out of `methods` copies its whole enum, call by call.
     let immediates: [ImmediateHandler?]
+    let promisings: [PromisingHandler?]
     private let paths: [[UInt8]]
     /// Open addressing over a power of two at least twice the methods; -1 is free.
     private let table: [Int16]
@@ -15,6 +16,7 @@ struct Router: Sendable {
         immediates = methods.map { method in
             if case .unary(let immediate, _) = method.handler { immediate } else { nil }
         }
+        promisings = methods.map { if case .promised(let handler) = $0.handler { handler } else { nil } }
         paths = methods.map { Array($0.path.utf8) }
         var size = 16
         while size < methods.count * 2 { size *= 2 }

@@ -5,7 +5,6 @@ import Protocol
 /// What a call holds while it waits for its handler or is pulled. Unary calls answered at once never have one.
 final class ActiveCall {
     var task: Task<Void, Never>?
-    var deadline: Scheduled<Void>?
     /// When its messages stream through a handler.
     var streaming: StreamingCall?
     /// What the handler says besides messages; nil until it has started.
@@ -53,8 +52,6 @@ final class ActiveCall {
     func release() {
         task?.cancel()
         task = nil
-        deadline?.cancel()
-        deadline = nil
         streaming?.end()
         wake?.cancel()
         wake = nil

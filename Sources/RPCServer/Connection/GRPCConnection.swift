@@ -23,9 +23,13 @@ final class GRPCConnection {
         var progressAt = NIODeadline.uptimeNanoseconds(0)
         /// grpc-timeout, turned into a moment when the headers came.
         var deadline: NIODeadline?
+        /// The call waits for something, and ends at its deadline.
+        var isWatched = false
         /// What the interceptors found out; nil when there are none, and once they have been told the end.
         var notes: CallNotes?
         var metadata: CallMetadata?
+        /// The caller's, when no interceptor has looked for it.
+        var traceParent: String?
     }
 
     /// What a handler may want of the request's headers.
@@ -41,6 +45,8 @@ final class GRPCConnection {
     private var slots: [Slot] = []
     private var freeSlots: [UInt32] = []
     private var bufferedBytes = 0
+    /// No watched call's deadline is before this.
+    private var earliestDeadline = NIODeadline.distantFuture
     private(set) var isDraining = false
     /// Who is at the other end; set by the transport.
     var peer = Peer()
@@ -173,8 +179,7 @@ final class GRPCConnection {
             if slots[index].call?.isBetweenMessages == true { cutPull(index) } else { haveSome = true }
         }
         if haveSome {
-            let me = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
-            loop.eventLoop.scheduleTask(in: Self.heldUpPatience) { me.value.connection?.cutPulls() }
+            loop.eventLoop.scheduleTask(in: Self.heldUpPatience) { [weakly] in weakly.value.connection?.cutPulls() }
         }
         needsFlush?()
     }
@@ -345,6 +350,12 @@ final class GRPCConnection {
         let slot = occupy(stream, method: method, deadline: deadline, encoding: encoding, notes: notes)
         loop.calls.methods[method].started()
         if router.immediates[method] != nil { return }
+        if router.promisings[method] != nil {
+            if notes?.traceParent == nil, let parent = session.headers(request).first("traceparent") {
+                slots[slot].traceParent = TraceParent.checked(parent)
+            }
+            return
+        }
         // What a handler may ask of the headers must be copied before the record is cleared; a method that is answered
         // at once has no use for it.
         slots[slot].metadata = metadata(request)
@@ -463,7 +474,10 @@ final class GRPCConnection {
                 break
             }
         }
+        if let handler = router.promisings[method] { return promise(slot, message, handler) }
         switch router.methods[method].handler {
+        case .promised:
+            break  // as above
         case .unary(_, let handler):
             let bytes = Array(message)
             start(slot, stream) { context in .message(try await handler(bytes, context)) }
@@ -472,6 +486,35 @@ final class GRPCConnection {
             start(slot, stream) { context in .source(try await handler(bytes, context)) }
         case .streaming:
             break  // started with its headers
+        }
+    }
+
+    private func promise(_ slot: Int, _ message: UnsafeRawBufferPointer, _ handler: PromisingHandler) {
+        capDeadline(slot)
+        watchDeadline(slot)
+        var notes = slots[slot].notes ?? CallNotes()
+        if notes.traceParent == nil { notes.traceParent = slots[slot].traceParent }
+        handler(message, loop.arena, notes, PromisedCall(id(slot), on: weakly, executor: loop.executor))
+    }
+
+    /// Weak: a promise or a source may be held by any thread, and the session must not end on another than its own.
+    private lazy var weakly = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
+
+    /// The answer to a promised call has come.
+    func keep(_ id: CallID, _ answer: (Arena) -> Result<[UInt8], Status>) {
+        let slot = Int(id.slot)
+        guard slots[slot].generation == id.generation, let stream = slots[slot].stream, !slots[slot].machine.isEnded
+        else { return }
+        switch answer(loop.arena) {
+        case .failure(let status):
+            finish(slot, status)
+        case .success(let bytes):
+            _ = slots[slot].machine.finished()
+            counters(slot).sent(1)
+            handled(slot, .ok)
+            bytes.withUnsafeBytes { session.write(stream, $0) }
+            session.finishOK(stream)
+            needsFlush?()
         }
     }
 
@@ -560,6 +603,7 @@ final class GRPCConnection {
     ) {
         capDeadline(slot)
         let call = activeCall(slot, stream)
+        watchDeadline(slot)
         let id = id(slot)
         let me = NIOLoopBound(self, eventLoop: loop.eventLoop)
         var remaining: Duration?
@@ -575,7 +619,7 @@ final class GRPCConnection {
             peer: peer, deadline: remaining.map { .now + $0 }, notes: slots[slot].notes ?? CallNotes(),
             wasRequestCompressed: slots[slot].machine.wasCompressed, drain: sharedDrain(), response: response)
         let logger = loop.logger
-        call.task = loop.executor.run {
+        call.task = loop.executor.task {
             let result = await Self.result(of: handler, context, logger: logger)
             me.value.complete(id, result)
         }
@@ -602,18 +646,35 @@ final class GRPCConnection {
         if let call = slots[slot].call { return call }
         let call = ActiveCall(stream: stream, counters: counters(slot))
         slots[slot].call = call
-        armDeadline(slot, call)
+        watchDeadline(slot)
         return call
     }
 
-    private func armDeadline(_ slot: Int, _ call: ActiveCall) {
-        call.deadline?.cancel()
+    /// Most calls are over long before their deadline, so that a timer for each would be set for nothing: the loop has one
+    /// alarm, for the first of them.
+    private func watchDeadline(_ slot: Int) {
         guard let deadline = slots[slot].deadline else { return }
-        let id = id(slot)
-        let me = NIOLoopBound(self, eventLoop: loop.eventLoop)
-        call.deadline = loop.eventLoop.scheduleTask(deadline: deadline) {
-            me.value.complete(id, .failure(Self.deadlineExceeded))
+        slots[slot].isWatched = true
+        guard deadline < earliestDeadline else { return }
+        earliestDeadline = deadline
+        loop.ring(at: deadline)
+    }
+
+    /// Ends the calls whose deadline has passed.
+    /// - Returns: no later than the next deadline.
+    func endLateCalls(at now: NIODeadline) -> NIODeadline {
+        guard !isClosed else { return .distantFuture }
+        guard earliestDeadline <= now else { return earliestDeadline }
+        earliestDeadline = .distantFuture
+        for index in slots.indices where slots[index].isWatched && slots[index].stream != nil {
+            guard let deadline = slots[index].deadline, !slots[index].machine.isEnded else { continue }
+            if deadline <= now {
+                finish(index, Self.deadlineExceeded)
+            } else {
+                earliestDeadline = min(earliestDeadline, deadline)
+            }
         }
+        return earliestDeadline
     }
 
     /// The server's cap on a unary call, from when its handler starts to work: most are answered at once, and a timer
@@ -624,7 +685,6 @@ final class GRPCConnection {
         let cap = slots[slot].startedAt + .nanoseconds(longest)
         if let deadline = slots[slot].deadline, deadline <= cap { return }
         slots[slot].deadline = cap
-        if let call = slots[slot].call { armDeadline(slot, call) }
     }
 
     private func id(_ slot: Int) -> CallID { CallID(slot: UInt32(slot), generation: slots[slot].generation) }
@@ -660,7 +720,6 @@ final class GRPCConnection {
             finish(slot, status)
         case .success(.message(let bytes)):
             guard slots[slot].machine.finished() else { return }
-            call.deadline?.cancel()
             counters(slot).sent(1)
             handled(slot, .ok)
             if let response = call.response {
@@ -671,7 +730,6 @@ final class GRPCConnection {
             session.finishOK(call.stream)
         case .success(.streamed):
             guard slots[slot].machine.finished() else { return }
-            call.deadline?.cancel()
             handled(slot, .ok)
             call.streaming?.end()
             if let response = call.response {
@@ -684,9 +742,7 @@ final class GRPCConnection {
             call.hold(source)
             if let response = call.response { setInitial(slot, call.stream, response) }
             if endsPulls { return finish(slot, source.statusAtShutdown()) }
-            // Weak: a source may be held by any thread, and the session must not end on another than its own.
-            let me = NIOLoopBound(WeakConnection(connection: self), eventLoop: loop.eventLoop)
-            call.attach(StreamWake(loop.eventLoop) { me.value.connection?.resume(id) })
+            call.attach(StreamWake(loop.eventLoop) { [weakly] in weakly.value.connection?.resume(id) })
             session.startPull(call.stream, pullThunk, Unmanaged.passUnretained(call).toOpaque())
         }
         needsFlush?()
@@ -732,10 +788,12 @@ final class GRPCConnection {
         slots[index].stream = stream
         slots[index].method = method
         slots[index].deadline = deadline
+        slots[index].isWatched = false
         slots[index].startedAt = loop.recordBegan
         slots[index].progressAt = loop.recordBegan
         slots[index].notes = notes
         slots[index].metadata = nil
+        slots[index].traceParent = nil
         slots[index].machine = CallMachine(messageLimit: limits.maxRequestBytes, encoding: encoding)
         stream.pointee.slot = UInt32(index)
         loop.openCalls += 1
@@ -784,7 +842,7 @@ final class GRPCConnection {
     }
 }
 
-private struct WeakConnection {
+struct WeakConnection {
     weak var connection: GRPCConnection?
 }
 

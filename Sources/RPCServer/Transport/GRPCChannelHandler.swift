@@ -130,6 +130,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     var openCalls: Int { connection.openCalls }
     var openStreams: Int { connection.openStreams }
     func resumeStreams() { connection.resumeStreams() }
+    func endLateCalls(at now: NIODeadline) -> NIODeadline { connection.endLateCalls(at: now) }
     func close() { context?.close(promise: nil) }
 
     func beginDraining() {

@@ -83,6 +83,28 @@ final class LoopContext {
         }
     }
 
+    /// Rings when the first deadline of a call may have passed. It is only ever set to ring earlier: when that call is over
+    /// by then, it rings for nothing and is set anew.
+    private var alarm: (deadline: NIODeadline, task: Scheduled<Void>)?
+    private var rangAt = NIODeadline.uptimeNanoseconds(0)
+    /// Each ring asks every connection, so deadlines may be this much late.
+    private static let ringSpacing = TimeAmount.milliseconds(1)
+
+    func ring(at deadline: NIODeadline) {
+        let deadline = max(deadline, rangAt + Self.ringSpacing)
+        if let alarm, alarm.deadline <= deadline { return }
+        alarm?.task.cancel()
+        let me = NIOLoopBound(WeakLoop(loop: self), eventLoop: eventLoop)
+        alarm = (deadline, eventLoop.scheduleTask(deadline: deadline) { me.value.loop?.deadlinePassed() })
+    }
+
+    private func deadlinePassed() {
+        alarm = nil
+        rangAt = .now()
+        let next = connections.values.reduce(.distantFuture) { min($0, $1.endLateCalls(at: rangAt)) }
+        if next < .distantFuture { ring(at: next) }
+    }
+
     func add(_ handler: GRPCChannelHandler) {
         connections[ObjectIdentifier(handler)] = handler
         // Accepted before the listener closed, and here only now.
@@ -108,4 +130,8 @@ final class LoopContext {
         dirty.removeAll(keepingCapacity: true)
         for handler in handlers { handler.flush() }
     }
+}
+
+private struct WeakLoop {
+    weak var loop: LoopContext?
 }
