@@ -6,11 +6,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 int clinux_pidfd_open(int pid) { return pidfd_open(pid, 0); }
 
 int clinux_pidfd_send_signal(int pidfd, int signal) { return pidfd_send_signal(pidfd, signal, 0, 0); }
+
+long clinux_getrandom(void *bytes, long count) { return getrandom(bytes, (size_t)count, 0); }
 
 int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 

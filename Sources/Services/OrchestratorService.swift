@@ -36,9 +36,7 @@ public struct OrchestratorService: Sendable {
 
     public var methods: [RPCMethod] {
         [
-            .unary("/\(Self.name)/SubmitJob") { (request: Wire.SubmitJobRequest, context) in
-                try await Status.mapping { try await submit(request, context) }
-            },
+            .unary("/\(Self.name)/SubmitJob", promising: submit),
             .unary("/\(Self.name)/SubmitJobs") { (request: Wire.SubmitJobsRequest, context) in
                 try await Status.mapping { try await submit(request, context) }
             },
@@ -77,12 +75,25 @@ public struct OrchestratorService: Sendable {
     // MARK: Jobs
 
     private func submit(
-        _ request: Wire.SubmitJobRequest, _ context: CallContext
-    ) async throws -> Wire.SubmitJobResponse {
-        let spec = try JobSpec(request, traceParent: context.traceParent)
-        try admit(spec)
-        let submission = try await ledger.submit(spec)
-        return Wire.SubmitJobResponse(job: Wire.Job(submission.job), alreadyExisted: submission.alreadyExisted)
+        _ request: Wire.SubmitJobRequest, _ notes: CallNotes, _ promise: ResponsePromise<Wire.SubmitJobResponse>
+    ) {
+        do throws(OrchestratorError) {
+            let spec = try JobSpec(request, traceParent: notes.traceParent)
+            try admit(spec)
+            ledger.submit(spec) { result in
+                switch result {
+                case .success(let submission):
+                    promise.succeed {
+                        Wire.SubmitJobResponse(
+                            job: Wire.Job(submission.job), alreadyExisted: submission.alreadyExisted)
+                    }
+                case .failure(let error):
+                    promise.fail(Status(error))
+                }
+            }
+        } catch {
+            promise.fail(Status(error))
+        }
     }
 
     private func submit(

@@ -12,6 +12,9 @@ int clinux_pidfd_open(int pid);
 // pidfd_send_signal(2): never reaches another process that got the pid later.
 int clinux_pidfd_send_signal(int pidfd, int signal);
 
+// getrandom(2), from the pool that is ready long before any program starts.
+long clinux_getrandom(void *bytes, long count);
+
 // epoll_create1(2), close-on-exec.
 int clinux_epoll_create(void);
 

@@ -1,13 +1,16 @@
 import Dispatch
 import Synchronization
 
-/// One caller's request to the writer, with the way back.
+/// One caller's request to the writer, with the way back. Replies are called on the writer's thread: they only pass on.
 enum LedgerRequest: Sendable {
-    case submit(JobSpec, CheckedContinuation<Submission, any Error>)
-    case submitMany([JobSpec], CheckedContinuation<[Result<Submission, OrchestratorError>], Never>)
-    case change(String, JobMachine.Command, CheckedContinuation<Job, any Error>)
+    typealias Reply<Value> = @Sendable (Result<Value, OrchestratorError>) -> Void
+
+    /// Checked by `SubmissionRules`. `isNew`: the ledger made its id, so that there can be no other job with it.
+    case submit(JobSpec, isNew: Bool, Reply<Submission>)
+    case submitMany([JobSpec], @Sendable ([Result<Submission, OrchestratorError>]) -> Void)
+    case change(String, JobMachine.Command, Reply<Job>)
     /// Checked by `AgentEventRules`.
-    case publish(AgentEvent, CheckedContinuation<Publication, any Error>)
+    case publish(AgentEvent, Reply<Publication>)
     /// The writer's own.
     case followUp(String, JobMachine.Command)
     /// Answered once the retention has nothing to drop.

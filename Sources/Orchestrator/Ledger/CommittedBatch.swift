@@ -9,6 +9,8 @@ public struct CommittedBatch: Sendable {
 
     /// In sequence order.
     public var events: [Event]
+    /// For each event the index in `changes` of the job that it is about; -1 for one that changed no job.
+    private let changeOfEvent: [Int]
     /// One for each job that differs from before, in the order in which the batch touched them. A job whose state is
     /// the old one and that has a `cancelReason` was asked to end.
     public var changes: [Change]
@@ -17,7 +19,27 @@ public struct CommittedBatch: Sendable {
     /// From the begin of the transaction to its fsync.
     public var commitSeconds: Double
     /// Queued jobs that waited for others, the last of which has now succeeded. Nothing of theirs was written.
-    public var released: [Job] = []
+    public var released: [Job]
+
+    init(
+        events: [Event], changeOfEvent: [Int], changes: [Change], rows: Int, commitSeconds: Double,
+        released: [Job] = []
+    ) {
+        self.events = events
+        self.changeOfEvent = changeOfEvent
+        self.changes = changes
+        self.rows = rows
+        self.commitSeconds = commitSeconds
+        self.released = released
+    }
+
+    /// Each event, with the job that it changed as that is after the batch.
+    func forEachEvent(_ body: (Event, Change?) -> Void) {
+        for (index, event) in events.enumerated() {
+            let change = changeOfEvent[index]
+            body(event, change < 0 ? nil : changes[change])
+        }
+    }
 }
 
 /// The answer to a submission.

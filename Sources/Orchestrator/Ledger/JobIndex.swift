@@ -143,7 +143,7 @@ final class JobIndex: Sendable {
     /// Bytes, roughly: the image holds the payload and the result once more.
     static func weight(_ job: Job) -> Int { 1_024 + 2 * (job.spec.payload.count + job.result.count) }
 
-    func apply(_ changes: [(row: JobRow, oldState: JobState?)]) {
+    func apply(_ changes: [LedgerBatch.Change]) {
         // Short holds: status calls are answered between them.
         var rest = changes[...]
         while !rest.isEmpty {

@@ -18,11 +18,17 @@ struct JobRow: Sendable {
     // MARK: Writing
 
     static let insertSQL = """
-        INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
-            retry_on, source, labels, depends_on, deadline_ns, cpus, memory_bytes, gpus, processes, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
-            not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, expired, output_bytes, result, slurm, trace_parent)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+        INSERT INTO jobs (number, id, class, submitted_at, source, payload, state, priority, max_attempts, last_sequence,
+            attempt, unstarted_attempts, exit_code, signal,
+            timeout_ns, initial_backoff_ns, max_backoff_ns, retry_on, labels, depends_on, deadline_ns, cpus,
+            memory_bytes, gpus, processes, trace_parent)
+        VALUES (?,?,?,?,?,?,?,?,?,?,0,0,0,0,?,?,?,?,?,?,?,?,?,?,?,?)
+        """
+    /// The same for one that asks for nothing of what most jobs ask nothing of: binding a NULL costs as much as a value.
+    static let insertPlainSQL = """
+        INSERT INTO jobs (number, id, class, submitted_at, source, payload, state, priority, max_attempts, last_sequence,
+            attempt, unstarted_attempts, exit_code, signal)
+        VALUES (?,?,?,?,?,?,?,?,?,?,0,0,0,0)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
@@ -32,21 +38,73 @@ struct JobRow: Sendable {
         WHERE number=?
         """
 
-    func insert(_ row: inout RowWriter, payload payloadRow: inout RowWriter) throws {
+    /// The statements that write a new job.
+    struct Inserts {
+        var plain: RowWriter
+        var full: RowWriter
+        var payload: RowWriter
+        var update: RowWriter
+
+        init(_ database: Database) throws {
+            plain = try RowWriter(database, sql: insertPlainSQL)
+            full = try RowWriter(database, sql: insertSQL)
+            payload = try RowWriter(database, sql: insertPayloadSQL)
+            update = try RowWriter(database, sql: updateSQL)
+        }
+    }
+
+    func insert(_ inserts: inout Inserts) throws {
+        if isPlain {
+            bindFirst(&inserts.plain)
+            try inserts.plain.run()
+        } else {
+            bindFirst(&inserts.full)
+            bindRest(&inserts.full)
+            try inserts.full.run()
+        }
+        if job.spec.payload.count > Self.inlinePayload {
+            inserts.payload.bind(number)
+            inserts.payload.bind(job.spec.payload)
+            try inserts.payload.run()
+        }
+        if !isAsSubmitted { try update(&inserts.update) }
+    }
+
+    /// Nothing more happened to it in the batch of its submission.
+    private var isAsSubmitted: Bool {
+        job.state == .queued && job.lastSequence == number && job.cancelReason == nil && job.slurm == nil
+            && !job.isExpired
+    }
+
+    private var isPlain: Bool {
         let spec = job.spec
-        let isLarge = spec.payload.count > Self.inlinePayload
+        return spec.timeout == nil && spec.deadline == nil && spec.labels.isEmpty && spec.dependsOn.isEmpty
+            && spec.resources == .unspecified && spec.traceParent == nil && spec.retry.retryOn.isEmpty
+            && spec.retry.initialBackoff == nil && spec.retry.maxBackoff == nil
+    }
+
+    private func bindFirst(_ row: inout RowWriter) {
+        let spec = job.spec
         row.bind(number)
         row.bind(spec.id)
         row.bind(spec.jobClass.rawValue)
         row.bind(job.submittedAt.nanoseconds)
-        row.bind(spec.timeout?.nanoseconds)
+        row.bind(spec.source.rawValue)
+        if spec.payload.count > Self.inlinePayload { row.bindNull() } else { row.bind(spec.payload) }
+        row.bind(job.state.rawValue)
+        row.bind(spec.priority)
         row.bind(spec.retry.maxAttempts)
+        row.bind(job.lastSequence)
+    }
+
+    private func bindRest(_ row: inout RowWriter) {
+        let spec = job.spec
+        row.bind(spec.timeout?.nanoseconds)
         row.bind(spec.retry.initialBackoff?.nanoseconds)
         row.bind(spec.retry.maxBackoff?.nanoseconds)
         row.bind(
             spec.retry.retryOn.isEmpty
                 ? nil : spec.retry.retryOn.map { String($0) }.joined(separator: ","))
-        row.bind(spec.source.rawValue)
         row.bind(spec.labels.isEmpty ? nil : Self.text(labels: spec.labels))
         row.bind(spec.dependsOn.isEmpty ? nil : spec.dependsOn.joined(separator: " "))
         row.bind(spec.deadline?.nanoseconds)
@@ -54,15 +112,7 @@ struct JobRow: Sendable {
         row.bind(spec.resources.memoryBytes == 0 ? nil : Int64(clamping: spec.resources.memoryBytes))
         row.bind(spec.resources.gpus == 0 ? nil : Int64(spec.resources.gpus))
         row.bind(spec.resources.processes == 0 ? nil : Int64(spec.resources.processes))
-        if isLarge { row.bindNull() } else { row.bind(spec.payload) }
-        bindState(&row)
         row.bind(spec.traceParent)
-        try row.run()
-        if isLarge {
-            payloadRow.bind(number)
-            payloadRow.bind(spec.payload)
-            try payloadRow.run()
-        }
     }
 
     func update(_ row: inout RowWriter) throws {

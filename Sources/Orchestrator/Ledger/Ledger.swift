@@ -23,6 +23,7 @@ public final class Ledger: Sendable {
     private let observers: LedgerObservers
     private let encoders: Encoders
     private let rules: SubmissionRules
+    private let jobIDs = JobIDs()
     private let now: @Sendable () -> Timestamp
     private let cursors: SinkCursors
     private let end = Completion()
@@ -124,9 +125,24 @@ public final class Ledger: Sendable {
     /// - Throws: `invalidArgument`, `alreadyExists` naming what differs, `failedPrecondition` for gpu_slurm,
     ///   `resourceExhausted` when too much is open or waiting or the disk is full, `unavailable`.
     public func submit(_ spec: JobSpec) async throws -> Submission {
-        let spec = try prepared(spec)
-        return try await withCheckedThrowingContinuation { caller in
-            if let refusal = queue.push(.submit(spec, caller)) { caller.resume(throwing: error(for: refusal)) }
+        try await withCheckedThrowingContinuation { caller in
+            submit(spec) { caller.resume(with: $0.mapError { $0 }) }
+        }
+    }
+
+    /// The same for those who wait without a task.
+    ///
+    /// - Parameter reply: called once, on this thread or the writer's, and quick: it only passes on what it is given.
+    public func submit(
+        _ spec: JobSpec, reply: @escaping @Sendable (Result<Submission, OrchestratorError>) -> Void
+    ) {
+        do throws(OrchestratorError) {
+            let isNew = spec.id.isEmpty
+            if let refusal = queue.push(.submit(try prepared(spec), isNew: isNew, reply)) {
+                reply(.failure(error(for: refusal)))
+            }
+        } catch {
+            reply(.failure(error))
         }
     }
 
@@ -176,7 +192,7 @@ public final class Ledger: Sendable {
         }
         if valid.isEmpty { return verdicts }
         let results = await withCheckedContinuation { caller in
-            if let refusal = queue.push(.submitMany(valid, caller)) {
+            if let refusal = queue.push(.submitMany(valid, { caller.resume(returning: $0) })) {
                 caller.resume(returning: valid.map { _ in .failure(error(for: refusal)) })
             }
         }
@@ -235,7 +251,9 @@ public final class Ledger: Sendable {
     public func publish(_ event: AgentEvent) async throws -> Publication {
         let event = try AgentEventRules(maxDataBytes: configuration.maxEventBytes).checked(event)
         return try await withCheckedThrowingContinuation { caller in
-            if let refusal = queue.push(.publish(event, caller)) { caller.resume(throwing: error(for: refusal)) }
+            if let refusal = queue.push(.publish(event, { caller.resume(with: $0.mapError { $0 }) })) {
+                caller.resume(throwing: error(for: refusal))
+            }
         }
     }
 
@@ -263,13 +281,15 @@ public final class Ledger: Sendable {
 
     private func prepared(_ spec: JobSpec) throws(OrchestratorError) -> JobSpec {
         var spec = try rules.checked(spec)
-        if spec.id.isEmpty { spec.id = JobID.make(at: now()) }
+        if spec.id.isEmpty { spec.id = jobIDs.next(at: now()) }
         return spec
     }
 
     private func change(_ id: String, _ command: JobMachine.Command) async throws -> Job {
         try await withCheckedThrowingContinuation { caller in
-            if let refusal = queue.push(.change(id, command, caller)) { caller.resume(throwing: error(for: refusal)) }
+            if let refusal = queue.push(.change(id, command, { caller.resume(with: $0.mapError { $0 }) })) {
+                caller.resume(throwing: error(for: refusal))
+            }
         }
     }
 

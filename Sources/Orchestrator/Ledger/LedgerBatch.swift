@@ -13,17 +13,23 @@ struct LedgerBatch {
     }
 
     private(set) var changes: [Change] = []
-    private(set) var events: [(event: Event, job: UInt64)] = []
+    private(set) var events: [Event] = []
+    /// For each event the number of its job, 0 when it has none, and the index of the job's change, -1 when there is none.
+    private(set) var places: [(job: UInt64, change: Int)] = []
     /// Events of agents that have an id, by it.
     private(set) var published: [String: Event] = [:]
     private(set) var lastSequence: UInt64
-    private var positions: [String: Int] = [:]
+    private var positions: [String: Int]
     /// Jobs not ended, these changes included.
     private var openJobs: Int
     private let maxOpenJobs: Int
     private let now: Timestamp
 
-    init(lastSequence: UInt64, openJobs: Int, maxOpenJobs: Int, now: Timestamp) {
+    init(lastSequence: UInt64, openJobs: Int, maxOpenJobs: Int, now: Timestamp, capacity: Int = 0) {
+        positions = Dictionary(minimumCapacity: capacity)
+        changes.reserveCapacity(capacity)
+        events.reserveCapacity(capacity)
+        places.reserveCapacity(capacity)
         self.lastSequence = lastSequence
         self.openJobs = openJobs
         self.maxOpenJobs = maxOpenJobs
@@ -32,14 +38,16 @@ struct LedgerBatch {
 
     var isEmpty: Bool { changes.isEmpty && events.isEmpty }
 
-    /// - Parameter committed: the job as it stands before this batch.
+    /// - Parameters:
+    ///   - isNew: certainly no job has this id.
+    ///   - committed: the job as it stands before this batch.
     /// - Returns: the job after the command, and whether it was there before.
     mutating func apply(
-        _ command: JobMachine.Command, id: String, jitter: Double,
+        _ command: JobMachine.Command, id: String, isNew: Bool = false, jitter: Double,
         committed: (String) throws(OrchestratorError) -> JobRow?
     ) throws(OrchestratorError) -> (job: Job, existed: Bool) {
-        let position = positions[id]
-        let current = try row(id, committed: committed)
+        let position = isNew ? nil : positions[id]
+        let current = isNew ? nil : try row(id, committed: committed)
         var parents: [String: JobState] = [:]
         if current == nil, case .submit(let spec) = command {
             guard openJobs < maxOpenJobs else {
@@ -61,7 +69,8 @@ struct LedgerBatch {
             lastSequence += 1
             event.sequence = lastSequence
             row.job.lastSequence = lastSequence
-            events.append((event, row.number))
+            events.append(event)
+            places.append((row.number, position ?? changes.count))
         }
         if current == nil { row.job.openParents = parents.count { $0.value != .succeeded } }
         let wasOpen = current.map { !$0.job.state.isTerminal } ?? false
@@ -89,8 +98,9 @@ struct LedgerBatch {
         let event = Event(
             sequence: lastSequence, type: EventType(rawValue: published.type), jobID: published.jobID, time: now,
             attempt: row?.job.attempt ?? 0, state: row?.job.state, data: published.data, source: "agent")
+        events.append(event)
         // No job has the number 0.
-        events.append((event, row?.number ?? 0))
+        places.append((row?.number ?? 0, -1))
         if !published.id.isEmpty { self.published[published.id] = event }
         return event
     }

@@ -130,7 +130,8 @@ struct LedgerWriter {
             return false
         }
         var batch = LedgerBatch(
-            lastSequence: lastSequence, openJobs: index.size.open, maxOpenJobs: maxOpenJobs, now: now())
+            lastSequence: lastSequence, openJobs: index.size.open, maxOpenJobs: maxOpenJobs, now: now(),
+            capacity: requests.count)
         var answers: [Answer] = []
         answers.reserveCapacity(requests.count)
         var newTotals = totals
@@ -182,20 +183,19 @@ struct LedgerWriter {
         self.cursors.committed(cursors)
         observers.history.withLock { $0 = kept.size }
 
-        let batchEvents = batch.events.map(\.event)
         var released: [Job] = []
         if !batch.isEmpty {
             let releases = followUps.committed(batch.changes)
-            index.apply(batch.changes.map { ($0.row, $0.oldState) })
+            index.apply(batch.changes)
             released = index.release(releases)
         }
-        if !batchEvents.isEmpty { events.append(batchEvents) }
+        if !batch.events.isEmpty { events.append(batch.events) }
         for (request, answer) in zip(requests, answers) { reply(request, answer) }
-        if !batchEvents.isEmpty { events.wakeAll() }
+        if !batch.events.isEmpty { events.wakeAll() }
         if rows > 0 {
             observers.tell(
                 CommittedBatch(
-                    events: batchEvents,
+                    events: batch.events, changeOfEvent: batch.places.map(\.change),
                     changes: batch.changes.map { CommittedBatch.Change(job: $0.row.job, oldState: $0.oldState) },
                     rows: rows, commitSeconds: seconds, released: released))
         }
@@ -206,7 +206,8 @@ struct LedgerWriter {
 
     private func apply(_ request: LedgerRequest, to batch: inout LedgerBatch, in database: Database) -> Answer {
         switch request {
-        case .submit(let spec, _): .submission(submit(spec, to: &batch, in: database))
+        case .submit(let spec, let isNew, _):
+            .submission(submit(spec, isNew: isNew, to: &batch, in: database))
         case .submitMany(let specs, _): .submissions(submit(specs, to: &batch, in: database))
         case .change(let id, let command, _):
             .job(apply(command, id: id, to: &batch, in: database).map(\.job))
@@ -272,7 +273,7 @@ struct LedgerWriter {
             if let parent = spec.dependsOn.first(where: refused.contains) {
                 result = .failure(.refusedParent(parent))
             } else {
-                result = submit(spec, to: &batch, in: database)
+                result = submit(spec, isNew: false, to: &batch, in: database)
             }
             if case .failure = result { refused.insert(spec.id) }
             return result
@@ -280,14 +281,15 @@ struct LedgerWriter {
     }
 
     private func submit(
-        _ spec: JobSpec, to batch: inout LedgerBatch, in database: Database
+        _ spec: JobSpec, isNew: Bool, to batch: inout LedgerBatch, in database: Database
     ) -> Result<Submission, OrchestratorError> {
-        apply(.submit(spec), id: spec.id, to: &batch, in: database)
+        apply(.submit(spec), id: spec.id, isNew: isNew, to: &batch, in: database)
             .map { Submission(job: $0.job, alreadyExisted: $0.existed) }
     }
 
     private func apply(
-        _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
+        _ command: JobMachine.Command, id: String, isNew: Bool = false, to batch: inout LedgerBatch,
+        in database: Database
     ) -> Result<(job: Job, existed: Bool), OrchestratorError> {
         let jitter: Double =
             switch command {
@@ -296,7 +298,7 @@ struct LedgerWriter {
             }
         do throws(OrchestratorError) {
             return .success(
-                try batch.apply(command, id: id, jitter: jitter) { id throws(OrchestratorError) in
+                try batch.apply(command, id: id, isNew: isNew, jitter: jitter) { id throws(OrchestratorError) in
                     try committed(id, in: database)
                 })
         } catch {
@@ -322,18 +324,19 @@ struct LedgerWriter {
     ) throws -> Int {
         var rows = 0
         if !batch.isEmpty {
-            var insert = try RowWriter(database, sql: JobRow.insertSQL)
-            var insertPayload = try RowWriter(database, sql: JobRow.insertPayloadSQL)
+            var inserts = try JobRow.Inserts(database)
             var update = try RowWriter(database, sql: JobRow.updateSQL)
             for change in batch.changes {
                 if change.oldState == nil {
-                    try change.row.insert(&insert, payload: &insertPayload)
+                    try change.row.insert(&inserts)
                 } else {
                     try change.row.update(&update)
                 }
             }
             var event = try RowWriter(database, sql: EventRow.insertSQL)
-            for entry in batch.events { try EventRow.insert(entry.event, job: entry.job, &event) }
+            for (entry, place) in zip(batch.events, batch.places) {
+                try EventRow.insert(entry, job: place.job, &event)
+            }
             try write(published: batch.published, in: database)
             var total = try RowWriter(database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)")
             for (state, count) in newTotals where totals[state] != count {
@@ -373,10 +376,10 @@ struct LedgerWriter {
 
     private func reply(_ request: LedgerRequest, _ answer: Answer) {
         switch (request, answer) {
-        case (.submit(_, let caller), .submission(let result)): caller.resume(with: result.mapError { $0 })
-        case (.submitMany(_, let caller), .submissions(let results)): caller.resume(returning: results)
-        case (.change(_, _, let caller), .job(let result)): caller.resume(with: result.mapError { $0 })
-        case (.publish(_, let caller), .publication(let result)): caller.resume(with: result.mapError { $0 })
+        case (.submit(_, _, let reply), .submission(let result)): reply(result)
+        case (.submitMany(_, let reply), .submissions(let results)): reply(results)
+        case (.change(_, _, let reply), .job(let result)): reply(result)
+        case (.publish(_, let reply), .publication(let result)): reply(result)
         case (.submit, _), (.submitMany, _), (.change, _), (.publish, _), (.followUp, _), (.sweep, _):
             break
         }
@@ -399,10 +402,10 @@ struct LedgerWriter {
     /// Before anything was done for it.
     private func refuse(_ request: LedgerRequest, _ failure: OrchestratorError) {
         switch request {
-        case .submit(_, let caller): caller.resume(throwing: failure)
-        case .submitMany(let specs, let caller): caller.resume(returning: specs.map { _ in .failure(failure) })
-        case .change(_, _, let caller): caller.resume(throwing: failure)
-        case .publish(_, let caller): caller.resume(throwing: failure)
+        case .submit(_, _, let reply): reply(.failure(failure))
+        case .submitMany(let specs, let reply): reply(specs.map { _ in .failure(failure) })
+        case .change(_, _, let reply): reply(.failure(failure))
+        case .publish(_, let reply): reply(.failure(failure))
         case .followUp, .sweep: break
         }
     }

@@ -13,10 +13,9 @@ public struct EventTrace: Sendable {
     }
 
     func observe(_ batch: CommittedBatch) {
-        let jobs = Dictionary(batch.changes.map { ($0.job.id, $0.job) }, uniquingKeysWith: { _, newer in newer })
-        for event in batch.events {
+        batch.forEachEvent { event, change in
             var metadata: Logger.Metadata =
-                if let job = jobs[event.jobID] { .job(job) } else if event.jobID.isEmpty { [:] } else {
+                if let job = change?.job { .job(job) } else if event.jobID.isEmpty { [:] } else {
                     ["job_id": "\(event.jobID)"]
                 }
             metadata["sequence"] = "\(event.sequence)"

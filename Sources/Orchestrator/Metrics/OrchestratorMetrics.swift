@@ -93,11 +93,7 @@ public final class OrchestratorMetrics: Sendable {
         if !batch.events.isEmpty { batchSize.observe(Double(batch.events.count)) }
         commitSeconds.observe(batch.commitSeconds)
         queueAge.observe(batch)
-        let changes = Dictionary(batch.changes.map { ($0.job.id, $0) }, uniquingKeysWith: { _, newer in newer })
-        for event in batch.events {
-            let change = changes[event.jobID]
-            observe(event, job: change?.job, from: change?.oldState)
-        }
+        batch.forEachEvent { event, change in observe(event, job: change?.job, from: change?.oldState) }
     }
 
     /// One event, with the job as it is after it and the state it had before.
@@ -175,7 +171,7 @@ public final class OrchestratorMetrics: Sendable {
 }
 
 /// One class's instruments, looked up once.
-private struct ClassInstruments: Sendable {
+private final class ClassInstruments: Sendable {
     let submitted: Counter
     let succeeded: Counter
     let failed: Counter
@@ -185,6 +181,21 @@ private struct ClassInstruments: Sendable {
     let queueSeconds: Histogram
     let runSeconds: Histogram
     let totalSeconds: Histogram
+
+    init(
+        submitted: Counter, succeeded: Counter, failed: Counter, cancelled: Counter, retries: Counter,
+        errors: [FailureReason: Counter], queueSeconds: Histogram, runSeconds: Histogram, totalSeconds: Histogram
+    ) {
+        self.submitted = submitted
+        self.succeeded = succeeded
+        self.failed = failed
+        self.cancelled = cancelled
+        self.retries = retries
+        self.errors = errors
+        self.queueSeconds = queueSeconds
+        self.runSeconds = runSeconds
+        self.totalSeconds = totalSeconds
+    }
 
     func completed(as state: JobState) -> Counter? {
         switch state {

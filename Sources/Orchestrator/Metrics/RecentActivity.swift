@@ -49,11 +49,10 @@ public final class RecentActivity: Sendable {
 
     func observe(_ batch: CommittedBatch) {
         if batch.events.isEmpty { return }
-        let jobs = Dictionary(batch.changes.map { ($0.job.id, $0.job) }, uniquingKeysWith: { _, newer in newer })
         state.withLock { state in
-            for event in batch.events {
+            batch.forEachEvent { event, change in
                 state.advance(to: event.time.seconds / Self.stepSeconds)
-                Self.count(event, jobs[event.jobID], in: &state.steps[Self.steps - 1])
+                Self.count(event, change?.job, in: &state.steps[Self.steps - 1])
             }
         }
     }

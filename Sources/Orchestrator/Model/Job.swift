@@ -1,25 +1,94 @@
 /// What a caller asks for. Content that decides whether a repeated submission is the same job: everything but `source`.
-public struct JobSpec: Sendable, Equatable {
+///
+/// Copies share one object until one of them is changed: a job goes through many hands, and its content changes in none.
+public struct JobSpec: Sendable {
+    private var content: Content
+
+    /// `@unchecked Sendable`: changed only by `JobSpec` while nobody else has it.
+    private final class Content: @unchecked Sendable {
+        var fields: Fields
+        init(_ fields: Fields) { self.fields = fields }
+    }
+
+    private struct Fields: Equatable {
+        var id: String
+        var jobClass: JobClass
+        var payload: [UInt8]
+        var priority: Int32
+        var labels: [String: String]
+        var timeout: Duration?
+        var deadline: Duration?
+        var retry: RetryPolicy
+        var dependsOn: [String]
+        var resources: Resources
+        var source: JobSource
+        var traceParent: String?
+    }
+
+    private var fields: Fields {
+        _read { yield content.fields }
+        _modify {
+            if !isKnownUniquelyReferenced(&content) { content = Content(content.fields) }
+            yield &content.fields
+        }
+    }
+
     /// The caller's idempotency key; empty asks the ledger for a UUIDv7.
-    public var id: String
-    public var jobClass: JobClass
+    public var id: String {
+        get { fields.id }
+        set { fields.id = newValue }
+    }
+    public var jobClass: JobClass {
+        get { fields.jobClass }
+        set { fields.jobClass = newValue }
+    }
     /// A JSON object, UTF-8.
-    public var payload: [UInt8]
+    public var payload: [UInt8] {
+        get { fields.payload }
+        set { fields.payload = newValue }
+    }
     /// Higher first.
-    public var priority: Int32
-    public var labels: [String: String]
+    public var priority: Int32 {
+        get { fields.priority }
+        set { fields.priority = newValue }
+    }
+    public var labels: [String: String] {
+        get { fields.labels }
+        set { fields.labels = newValue }
+    }
     /// Of one attempt; nil is the class's default.
-    public var timeout: Duration?
+    public var timeout: Duration? {
+        get { fields.timeout }
+        set { fields.timeout = newValue }
+    }
     /// From the submission to the job's end, all waiting and all attempts included; nil is none.
-    public var deadline: Duration?
-    public var retry: RetryPolicy
+    public var deadline: Duration? {
+        get { fields.deadline }
+        set { fields.deadline = newValue }
+    }
+    public var retry: RetryPolicy {
+        get { fields.retry }
+        set { fields.retry = newValue }
+    }
     /// Ids of the jobs that must succeed before this one starts; in the ledger sorted, each once.
-    public var dependsOn: [String]
-    public var resources: Resources
-    public var source: JobSource
+    public var dependsOn: [String] {
+        get { fields.dependsOn }
+        set { fields.dependsOn = newValue }
+    }
+    public var resources: Resources {
+        get { fields.resources }
+        set { fields.resources = newValue }
+    }
+    public var source: JobSource {
+        get { fields.source }
+        set { fields.source = newValue }
+    }
     /// The caller's place in a distributed trace, `00-TRACEID-PARENTID-FLAGS` (W3C Trace Context): the trace's id stands
     /// in the job's events, and the job's process gets it all. Not content.
-    public var traceParent: String?
+    public var traceParent: String? {
+        get { fields.traceParent }
+        set { fields.traceParent = newValue }
+    }
 
     public init(
         id: String = "", jobClass: JobClass = .cpuShort, payload: [UInt8] = Array("{}".utf8), priority: Int32 = 0,
@@ -28,22 +97,21 @@ public struct JobSpec: Sendable, Equatable {
         source: JobSource = .rpc,
         traceParent: String? = nil
     ) {
-        self.id = id
-        self.jobClass = jobClass
-        self.payload = payload
-        self.priority = priority
-        self.labels = labels
-        self.timeout = timeout
-        self.deadline = deadline
-        self.retry = retry
-        self.dependsOn = dependsOn
-        self.resources = resources
-        self.source = source
-        self.traceParent = traceParent
+        content = Content(
+            Fields(
+                id: id, jobClass: jobClass, payload: payload, priority: priority, labels: labels, timeout: timeout,
+                deadline: deadline, retry: retry, dependsOn: dependsOn, resources: resources, source: source,
+                traceParent: traceParent))
     }
 
     /// 32 hexadecimal digits.
     public var traceID: Substring? { traceParent?.dropFirst(3).prefix(32) }
+}
+
+extension JobSpec: Equatable {
+    public static func == (left: JobSpec, right: JobSpec) -> Bool {
+        left.content === right.content || left.fields == right.fields
+    }
 }
 
 /// Who brought a job. Jobs of the file queue and of the gateway leave a file in `done/`.

@@ -76,7 +76,7 @@ public final class Scheduler: Sendable {
         for job in ledger.openJobs() where job.jobClass.isLocal {
             switch job.state {
             case .queued where job.openParents > 0: break
-            case .queued: state.withLock { $0.core.enqueued(ClassQueue.Entry(job), job.jobClass) }
+            case .queued: state.withLock { _ = $0.core.enqueued(ClassQueue.Entry(job), job.jobClass) }
             case .running: adopt(job)
             case .submitted, .succeeded, .failed, .cancelled: break
             }
@@ -126,8 +126,7 @@ public final class Scheduler: Sendable {
                 switch job.state {
                 case .queued:
                     guard change.oldState != .queued, job.openParents == 0 else { continue }
-                    state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
-                    isNews = true
+                    if state.core.enqueued(ClassQueue.Entry(job), job.jobClass) { isNews = true }
                 case .running:
                     if job.isToStop { toCancel.append(job) }
                 case .succeeded, .failed, .cancelled:
@@ -136,8 +135,7 @@ public final class Scheduler: Sendable {
                 }
             }
             for job in batch.released where job.jobClass.isLocal {
-                state.core.enqueued(ClassQueue.Entry(job), job.jobClass)
-                isNews = true
+                if state.core.enqueued(ClassQueue.Entry(job), job.jobClass) { isNews = true }
             }
         }
         // One whose attempt is not followed yet is seen by `run`'s own look at the ledger.

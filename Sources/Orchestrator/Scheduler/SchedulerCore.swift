@@ -33,8 +33,11 @@ struct SchedulerCore {
     mutating func limited(_ jobClass: JobClass, to limit: Int) { limits[jobClass] = limit }
 
     /// A job waits for its turn. One that waits already is replaced.
-    mutating func enqueued(_ entry: ClassQueue.Entry, _ jobClass: JobClass) {
+    /// - Returns: whether `next` may have something new to say; of a class that is full, only when something of it ends.
+    @discardableResult
+    mutating func enqueued(_ entry: ClassQueue.Entry, _ jobClass: JobClass) -> Bool {
         queues[jobClass, default: ClassQueue()].insert(entry)
+        return inFlight[jobClass, default: 0] < limits[jobClass] ?? 0
     }
 
     /// A waiting job shall not start any more. Harmless for one that does not wait.

@@ -5,6 +5,9 @@ import Synchronization
 public struct SinkPacing: Sendable {
     /// Events given at once, at most. Default 1000.
     public var batchSize = 1000
+    /// Between the beginnings of two deliveries, at least, so that a busy log does not cost a sink a delivery for each
+    /// commit. The first event after a quiet time goes at once. Default 5 ms.
+    public var gatherTime: Duration = .milliseconds(5)
     /// Between two flushes, each followed by the cursor's move, while events come. Default 1 s.
     public var flushInterval: Duration = .seconds(1)
     /// After the first failure; doubles with each further one. Default 100 ms.
@@ -126,6 +129,7 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
         var position = saved
         state.withLock { $0.status.position = position }
         var lastFlush = clock.now
+        var gatheredAt: SinkClock.Instant?
         defer {
             if sink.keepsAtOnce, position > saved { feed.saveCursor(sink.name, position) }
         }
@@ -133,6 +137,12 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
         while !Task.isCancelled {
             // Asked before the read, so that nothing committed before a stop is missed.
             let stopping = isStopping
+            let isBehind = feed.lastSequence() - min(position, feed.lastSequence()) >= UInt64(pacing.batchSize)
+            if let last = gatheredAt, !stopping, !isBehind {
+                let next = last.advanced(by: pacing.gatherTime)
+                if next > clock.now { try? await clock.sleep(until: next, tolerance: nil) }
+            }
+            gatheredAt = clock.now
             guard let taken = await retrying({ [position] in try await self.deliverNext(after: position) }) else {
                 return
             }

@@ -11,20 +11,20 @@ import Testing
 
     @Test func `an ended job that changes once more takes no other job's place in memory`() {
         let index = JobIndex(recentJobs: 2, recentBytes: 1 << 20)
-        index.apply([(ended("first", number: 1), nil)])
-        index.apply([(ended("second", number: 2), nil)])
-        for _ in 0..<10 { index.apply([(ended("second", number: 2), .succeeded)]) }
+        index.apply([LedgerBatch.Change(row: ended("first", number: 1), oldState: nil)])
+        index.apply([LedgerBatch.Change(row: ended("second", number: 2), oldState: nil)])
+        for _ in 0..<10 { index.apply([LedgerBatch.Change(row: ended("second", number: 2), oldState: .succeeded)]) }
         #expect(index.row("first") != nil && index.row("second") != nil)
 
-        index.apply([(ended("third", number: 3), nil)])
+        index.apply([LedgerBatch.Change(row: ended("third", number: 3), oldState: nil)])
         #expect(index.row("first") == nil && index.row("second") != nil && index.row("third") != nil)
     }
 
     @Test func `bytes in memory are counted once for each ended job`() {
         let index = JobIndex(recentJobs: 100, recentBytes: 3 * 1_024)
-        index.apply([(ended("first", number: 1), nil)])
-        for _ in 0..<10 { index.apply([(ended("first", number: 1), .succeeded)]) }
-        index.apply([(ended("second", number: 2), nil)])
+        index.apply([LedgerBatch.Change(row: ended("first", number: 1), oldState: nil)])
+        for _ in 0..<10 { index.apply([LedgerBatch.Change(row: ended("first", number: 1), oldState: .succeeded)]) }
+        index.apply([LedgerBatch.Change(row: ended("second", number: 2), oldState: nil)])
         #expect(index.row("first") != nil && index.row("second") != nil)
     }
 }

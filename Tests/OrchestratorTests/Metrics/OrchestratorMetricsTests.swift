@@ -128,6 +128,7 @@ import Testing
         metrics.observe(
             CommittedBatch(
                 events: [event(.taskFailed, done, at: 104), event(.taskSubmitted, new, at: 104)],
+                changeOfEvent: [0, 1],
                 changes: [
                     CommittedBatch.Change(job: done, oldState: .running),
                     CommittedBatch.Change(job: new, oldState: nil),

@@ -16,7 +16,8 @@ import Testing
     private func commit(_ job: Job, from old: JobState?) {
         age.observe(
             CommittedBatch(
-                events: [], changes: [CommittedBatch.Change(job: job, oldState: old)], rows: 0, commitSeconds: 0))
+                events: [], changeOfEvent: [], changes: [CommittedBatch.Change(job: job, oldState: old)], rows: 0,
+                commitSeconds: 0))
     }
 
     private func seconds(_ now: Int64) -> Double? { age.seconds(at: at(now))[.cpuShort] }
@@ -51,7 +52,8 @@ import Testing
         commit(child, from: nil)
         #expect(seconds(20) == 0)
         child.openParents = 0
-        age.observe(CommittedBatch(events: [], changes: [], rows: 0, commitSeconds: 0, released: [child]))
+        age.observe(
+            CommittedBatch(events: [], changeOfEvent: [], changes: [], rows: 0, commitSeconds: 0, released: [child]))
         #expect(seconds(20) == 10)
     }
 

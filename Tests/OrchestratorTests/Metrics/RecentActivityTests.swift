@@ -10,7 +10,8 @@ import Testing
         let event = Event(
             sequence: 1, type: type, jobID: "a", time: time, attempt: 1, state: .succeeded, data: [], source: "runner")
         return CommittedBatch(
-            events: [event], changes: [CommittedBatch.Change(job: job, oldState: .running)], rows: 1, commitSeconds: 0)
+            events: [event], changeOfEvent: [0], changes: [CommittedBatch.Change(job: job, oldState: .running)],
+            rows: 1, commitSeconds: 0)
     }
 
     @Test func `each thing counts in the step of its time, and old steps go`() {

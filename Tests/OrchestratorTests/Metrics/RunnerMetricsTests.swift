@@ -25,7 +25,7 @@ import Testing
     }
 
     private func batch(_ changes: CommittedBatch.Change...) -> CommittedBatch {
-        CommittedBatch(events: [], changes: changes, rows: 0, commitSeconds: 0)
+        CommittedBatch(events: [], changeOfEvent: [], changes: changes, rows: 0, commitSeconds: 0)
     }
 
     @Test func `before anything has run nothing is measured`() {

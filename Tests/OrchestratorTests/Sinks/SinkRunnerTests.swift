@@ -12,6 +12,8 @@ import Testing
 
     private func runner(_ adjust: (inout SinkPacing) -> Void = { _ in }) -> SinkRunner<SteppedClock> {
         var pacing = SinkPacing()
+        // Nobody would move the clock on.
+        pacing.gatherTime = .zero
         adjust(&pacing)
         return SinkRunner(
             sink: sink, feed: log.feed, metrics: SinkMetrics(registry), pacing: pacing, clock: clock,
@@ -212,8 +214,11 @@ import Testing
     @Test func `what needs no flush is remembered even when the rest hangs at a stop`() async {
         let sink = FakeSink(keepsAtOnce: true)
         log.append(2)
+        var pacing = SinkPacing()
+        pacing.gatherTime = .zero
         let runner = SinkRunner(
-            sink: sink, feed: log.feed, metrics: SinkMetrics(registry), clock: clock, logger: Logger(label: "test"))
+            sink: sink, feed: log.feed, metrics: SinkMetrics(registry), pacing: pacing, clock: clock,
+            logger: Logger(label: "test"))
         let run = Task { await runner.run() }
         #expect(await soon { sink.taken == [1, 2] })
         sink.hang()
