@@ -25,9 +25,12 @@ final class DoneWriter: Sendable {
     /// Works until the task is cancelled.
     func run() async {
         let (news, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let waker = ledger.events.addWaker { wake.yield() }
-        defer { ledger.events.removeWaker(waker) }
-        // For what happened before there was a waker.
+        defer { wake.finish() }
+        // Most commits end no job.
+        ledger.observe { batch in
+            if batch.changes.contains(where: { $0.job.state.isTerminal }) { wake.yield() }
+        }
+        // For what happened before there was an observer.
         wake.yield()
         for await _ in news { await catchUp() }
     }

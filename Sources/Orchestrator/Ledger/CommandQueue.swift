@@ -40,6 +40,10 @@ final class CommandQueue: Sendable {
         var cursorsDue: DispatchTime?
         var isNudged = false
         var isAsleep = false
+        /// While it is asleep: when it looks again by itself.
+        var sleepsUntil = DispatchTime.distantFuture
+        /// Those who save cursors mostly do so again and again.
+        var expectsCursors = false
         var isClosed = false
     }
 
@@ -78,8 +82,9 @@ final class CommandQueue: Sendable {
         let mustWake = state.withLock { state in
             state.cursors[name] = sequence
             guard state.cursorsDue == nil else { return false }
-            state.cursorsDue = .now() + 1
-            return Self.rouse(&state)
+            let due = DispatchTime.now() + 1
+            state.cursorsDue = due
+            return due < state.sleepsUntil && Self.rouse(&state)
         }
         if mustWake { wake.signal() }
     }
@@ -120,6 +125,7 @@ final class CommandQueue: Sendable {
                 if !state.requests.isEmpty || state.isClosed || cursorsAreDue {
                     if state.requests.isEmpty && state.cursors.isEmpty { return .end }
                     let work = Work(requests: state.requests, cursors: state.cursors)
+                    if !state.cursors.isEmpty { state.expectsCursors = true }
                     state.requests = []
                     state.submissions = 0
                     state.cursors = [:]
@@ -131,7 +137,11 @@ final class CommandQueue: Sendable {
                     return .work(Work(requests: [], cursors: [:]))
                 }
                 state.isAsleep = true
-                return .sleep(min(end ?? .distantFuture, state.cursorsDue ?? .distantFuture))
+                // The next cursor is due no sooner than that: whoever saves it need not wake the writer.
+                let next = state.expectsCursors ? DispatchTime.now() + 1 : .distantFuture
+                state.expectsCursors = false
+                state.sleepsUntil = min(end ?? .distantFuture, state.cursorsDue ?? next)
+                return .sleep(state.sleepsUntil)
             }
             switch step {
             case .work(let work): return work
