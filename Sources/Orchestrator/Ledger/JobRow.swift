@@ -21,14 +21,14 @@ struct JobRow: Sendable {
         INSERT INTO jobs (number, id, class, submitted_at, timeout_ns, max_attempts, initial_backoff_ns, max_backoff_ns,
             retry_on, source, labels, depends_on, deadline_ns, cpus, memory_bytes, gpus, processes, payload, state, priority, attempt, unstarted_attempts, started_at, finished_at,
             not_before, exit_code, signal, failure_reason, error, slurm_job_id, cancel_reason, cancel_source,
-            last_sequence, expired, output_bytes, result, slurm, trace_parent)
-        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+            last_sequence, expired, output_bytes, result, slurm, claim, trace_parent)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         """
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
-            last_sequence=?, expired=?, output_bytes=?, result=?, slurm=?
+            last_sequence=?, expired=?, output_bytes=?, result=?, slurm=?, claim=?
         WHERE number=?
         """
 
@@ -91,6 +91,7 @@ struct JobRow: Sendable {
         row.bind(job.outputBytes)
         if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
         row.bind(job.slurm?.json)
+        row.bind(job.claim.rawValue)
     }
 
     static func text(labels: [String: String]) -> String {
@@ -110,11 +111,11 @@ struct JobRow: Sendable {
         cpus, memory_bytes, gpus, processes, expired, output_bytes
         """
     /// Without payload and result.
-    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent, slurm FROM jobs"
+    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent, slurm, claim FROM jobs"
     static let selectSQL = """
         SELECT \(columns),
             coalesce(payload, (SELECT payload FROM large_payloads WHERE large_payloads.number = jobs.number)) AS payload,
-            coalesce(result, x'') AS result, trace_parent, slurm
+            coalesce(result, x'') AS result, trace_parent, slurm, claim
         FROM jobs
         """
 
@@ -127,6 +128,7 @@ struct JobRow: Sendable {
         }
         guard let jobClass = JobClass(rawValue: row[2]) else { throw unreadable("class", row[2] as Int32) }
         guard let source = JobSource(rawValue: row[9]) else { throw unreadable("source", row[9] as String) }
+        guard let claim = TaskClaim(rawValue: row[38]) else { throw unreadable("claim", row[38] as Int32) }
         guard let state = JobState(rawValue: row[11]) else { throw unreadable("state", row[11] as Int32) }
 
         var spec = JobSpec(id: id, jobClass: jobClass, source: source)
@@ -167,6 +169,7 @@ struct JobRow: Sendable {
         job.outputBytes = row[33]
         job.result = Self.bytes(row[35])
         job.slurm = try (row[37] as String?).map { try SlurmFacts(json: $0) }
+        job.claim = claim
         self.number = UInt64(bitPattern: row[0] as Int64)
         self.job = job
     }

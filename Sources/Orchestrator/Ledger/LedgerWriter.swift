@@ -187,7 +187,7 @@ struct LedgerWriter {
         if !batch.isEmpty {
             let releases = followUps.committed(batch.changes)
             index.apply(batch.changes.map { ($0.row, $0.oldState) })
-            released = index.release(releases)
+            released = index.release(releases) + batch.returned
         }
         if !batchEvents.isEmpty { events.append(batchEvents) }
         for (request, answer) in zip(requests, answers) { reply(request, answer) }
