@@ -47,7 +47,7 @@ struct EnvRunner {
 
         var queueConfiguration = FileQueueConfiguration(
             directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
-            lease: configuration.queueLease)
+            lease: configuration.queueLease, lostAfter: configuration.queueLost)
         queueConfiguration.classes = classes
         queueConfiguration.claimsOnlyRoom = true
         queueConfiguration.lendsWhenStopped = true

@@ -62,6 +62,12 @@ struct EnvRunnerOptions: ParsableArguments {
 
     @Option(
         help:
+            "Seconds that a task which another one took over may be nowhere in the queue directory before its job is LOST here; 1 to 86400. (env: ORCHESTRATOR_QUEUE_LOST_SECONDS; default: 300)"
+    )
+    var queueLostSeconds: String?
+
+    @Option(
+        help:
             "The program dspy-job-supervisor, of which each running task has one. (env: ORCHESTRATOR_SUPERVISOR; default: beside this program)"
     )
     var supervisor: String?
@@ -100,6 +106,7 @@ struct EnvRunnerConfiguration {
     /// Otherwise it follows the number of devices.
     var isGPULimitGiven: Bool
     var queueLease: Duration
+    var queueLost: Duration
     /// nil looks beside the runner's own executable.
     var supervisor: String?
     var shutdownGrace: Duration
@@ -152,6 +159,10 @@ struct EnvRunnerConfiguration {
             try setting(
                 "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
                 "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
+        queueLost = .seconds(
+            try setting(
+                "queue-lost-seconds", "ORCHESTRATOR_QUEUE_LOST_SECONDS", options.queueLostSeconds,
+                "a whole number of seconds from 1 to 86400", 300, Parse.count(1...86_400)))
         supervisor = try setting("supervisor", "ORCHESTRATOR_SUPERVISOR", options.supervisor, "a path", nil) {
             Parse.path($0).map { $0 as String? }
         }

@@ -42,6 +42,12 @@ struct ServeOptions: ParsableArguments {
     )
     var queueLeaseSeconds: String?
 
+    @Option(
+        help:
+            "Seconds that a task which another one took over may be nowhere in the queue directory before its job is LOST here; 1 to 86400. (env: ORCHESTRATOR_QUEUE_LOST_SECONDS; default: 300)"
+    )
+    var queueLostSeconds: String?
+
     @Option(help: "Where agent_action.jsonl goes. (env: ORCHESTRATOR_LOG_DIR; default: logs)")
     var logDir: String?
 
@@ -181,6 +187,7 @@ struct ServeConfiguration {
     var dataDirectory: String
     var queueDirectory: String
     var queueLease: Duration
+    var queueLost: Duration
     /// nil looks beside the server's own executable.
     var supervisor: String?
     var logDirectory: String
@@ -247,6 +254,10 @@ struct ServeConfiguration {
             try setting(
                 "queue-lease-seconds", "ORCHESTRATOR_QUEUE_LEASE_SECONDS", options.queueLeaseSeconds,
                 "a whole number of seconds from 2 to 86400", 30, Parse.count(2...86_400)))
+        queueLost = .seconds(
+            try setting(
+                "queue-lost-seconds", "ORCHESTRATOR_QUEUE_LOST_SECONDS", options.queueLostSeconds,
+                "a whole number of seconds from 1 to 86400", 300, Parse.count(1...86_400)))
         logDirectory = try setting("log-dir", "ORCHESTRATOR_LOG_DIR", options.logDir, "a path", "logs", Parse.path)
         sinks = try SinkSettings(options.sinks, environment: environment)
         isDemo = try setting("demo", "ORCHESTRATOR_DEMO", options.demo, "0 or 1", false, Parse.boolean)

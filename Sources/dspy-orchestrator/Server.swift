@@ -62,7 +62,7 @@ struct Server {
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(
                 directory: configuration.queueDirectory, ownerFile: configuration.dataDirectory + "/queue-owner",
-                lease: configuration.queueLease),
+                lease: configuration.queueLease, lostAfter: configuration.queueLost),
             ledger: ledger, logger: logger,
             check: { spec throws(OrchestratorError) in try admission.check(spec) }, loads: { scheduler.loads })
         scheduler.follow(fileQueue)

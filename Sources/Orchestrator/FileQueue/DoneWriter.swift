@@ -45,7 +45,7 @@ final class DoneWriter: Sendable {
                 guard let last = events.last else { return }
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
-                    guard let job = try await job(event.jobID), !job.isTakenOver else { continue }
+                    guard let job = try await job(event.jobID), job.claim != .elsewhere else { continue }
                     // The bound on the ledger's size may have taken this one, and its id be another's by now.
                     guard job.lastSequence == event.sequence else { continue }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
@@ -81,7 +81,14 @@ final class DoneWriter: Sendable {
     }
 
     /// A job that had ended already when its file was claimed: perhaps long ago, or without a file.
-    func write(_ job: Job) async { _ = await writeUntilDurable([job]) }
+    func write(_ job: Job) async {
+        // One that ended elsewhere has the file that was written there, unless somebody took that away.
+        if job.claim == .elsewhere, WholeFile.exists("\(directories.done)/\(job.id).json") {
+            await work.run { [claims] in claims.remove(jobID: job.id) }
+        } else {
+            _ = await writeUntilDurable([job])
+        }
+    }
 
     /// False when the task was cancelled before it was done.
     private func writeUntilDurable(_ jobs: [Job]) async -> Bool {

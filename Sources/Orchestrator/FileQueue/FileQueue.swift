@@ -6,6 +6,7 @@ public final class FileQueue: Sendable {
     private let ledger: Ledger
     private let inbox: FileQueueInbox
     private let doneWriter: DoneWriter
+    private let takenOver: TakenOverJobs
 
     /// - Parameters:
     ///   - check: whether a task's payload can be run here; throws the reason that is written beside the file.
@@ -20,24 +21,29 @@ public final class FileQueue: Sendable {
         let claims = ClaimedFiles()
         ledger.waitForSink(DoneWriter.cursorName)
         let doneWriter = DoneWriter(directories: directories, claims: claims, ledger: ledger, logger: logger)
+        let takenOver = TakenOverJobs(configuration: configuration, ledger: ledger, logger: logger)
+        self.takenOver = takenOver
         self.ledger = ledger
         self.doneWriter = doneWriter
         inbox = FileQueueInbox(
             configuration: configuration, claims: claims, logger: logger, check: check,
-            submit: { specs in await ledger.submit(specs).map { $0.map(\.job) } },
+            submit: { specs in
+                await takenOver.settle(specs.map(\.id))
+                return await ledger.submit(specs).map { $0.map(\.job) }
+            },
             ended: { job in await doneWriter.write(job) },
             takenOver: { await Self.letGo(ledger, claims, logger) }, loads: loads)
     }
 
     /// Another server has this one's claims that are not there any more, and runs them: what the ledger still has open of
-    /// them is not to be run here too.
+    /// them is not run here, and ends as it ends there.
     private static func letGo(_ ledger: Ledger, _ claims: ClaimedFiles, _ logger: Logger) async {
         for job in ledger.openJobs() where job.spec.source == .fileQueue && !claims.isAwaited(job.id) {
             do {
-                _ = try await ledger.cancel(job.id, reason: Job.takenOver, source: JobSource.fileQueue.rawValue)
+                _ = try await ledger.report(.takenOver, of: job.id)
                 logger.warning("another server has taken over a job", metadata: .job(job))
             } catch {
-                logger.error("a job that another server took over can't be cancelled: \(error)", metadata: .job(job))
+                logger.error("a job that another server took over can't be given up: \(error)", metadata: .job(job))
             }
         }
     }
@@ -56,8 +62,10 @@ public final class FileQueue: Sendable {
     /// Throws `internal` when the directories can't be used.
     public func run() async throws(OrchestratorError) {
         async let done: Void = doneWriter.run()
+        async let others: Void = takenOver.run()
         try await inbox.run()
         await done
+        await others
     }
 
     /// Writes the done files of everything that has ended so far: the last thing before the ledger closes. Not needed for
@@ -88,12 +96,4 @@ public final class FileQueue: Sendable {
         let files = inbox.counts
         return QueueCounts(totals: ledger.totals, pendingFiles: files.pending, refusedFiles: files.refused)
     }
-}
-
-extension Job {
-    fileprivate static let takenOver =
-        "taken over by another server on the same queue directory while this one showed no sign of life"
-
-    /// It went on elsewhere: its done file is the other's to write.
-    var isTakenOver: Bool { state == .cancelled && cancelSource == JobSource.fileQueue.rawValue }
 }

@@ -15,6 +15,9 @@ public struct FileQueueConfiguration: Sendable {
     /// For how long this server may show no sign of life before another takes over what it has claimed. Whole seconds.
     /// Default 30 seconds.
     public var lease: Duration
+    /// A job whose task another server has taken over is LOST after the task was nowhere in the directory for so long,
+    /// without a break. Default five minutes.
+    public var lostAfter: Duration
     /// Whose tasks are claimed; others are left in `pending/` for those who run them. Default all.
     public var classes = Set(JobClass.allCases)
     /// Whether never more is claimed than can be started soon. Otherwise that is so while others claim here too. Default
@@ -26,7 +29,8 @@ public struct FileQueueConfiguration: Sendable {
     public init(
         directory: String, ownerFile: String, rescanInterval: Duration = .seconds(5),
         settleTime: Duration = .seconds(2),
-        maxFileBytes: Int = (1 << 20) + (64 << 10), lease: Duration = .seconds(30)
+        maxFileBytes: Int = (1 << 20) + (64 << 10), lease: Duration = .seconds(30),
+        lostAfter: Duration = .seconds(300)
     ) {
         self.directory = directory
         self.rescanInterval = rescanInterval
@@ -34,5 +38,6 @@ public struct FileQueueConfiguration: Sendable {
         self.maxFileBytes = maxFileBytes
         self.ownerFile = ownerFile
         self.lease = lease
+        self.lostAfter = lostAfter
     }
 }

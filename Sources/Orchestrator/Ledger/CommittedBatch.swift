@@ -18,7 +18,8 @@ public struct CommittedBatch: Sendable {
     public var rows: Int
     /// From the begin of the transaction to its fsync.
     public var commitSeconds: Double
-    /// Queued jobs that waited for others, the last of which has now succeeded. Nothing of theirs was written.
+    /// Queued jobs that wait for nothing but their turn from now on: the last of those that they depend on has succeeded
+    /// (nothing of theirs was written), or their task came back from another server.
     public var released: [Job]
 
     init(

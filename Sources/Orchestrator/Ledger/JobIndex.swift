@@ -186,11 +186,6 @@ final class JobIndex: Sendable {
         var isRemembered = false
         if let entry = state.entries[job.id] {
             isRemembered = oldState?.isTerminal == true
-            if isRemembered, !job.state.isTerminal {
-                // It was taken up again, which is rare.
-                state.ended.removeAll { $0 == job.id }
-                state.endedBytes -= weight(entry.row.job)
-            }
             entry.row = row
             entry.image = nil
             entry.version += 1

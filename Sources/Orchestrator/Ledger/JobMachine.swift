@@ -7,14 +7,14 @@
 ///               └─finish (retry)───┤
 ///               └─release──────────┘
 ///  queued ──parentFailed, expire──► failed
-///  cancelled ──submit──► queued       only what was taken over by another server, and comes back
 /// ```
 /// A job that waits for others (`openParents`) is queued and does not start. One whose deadline passes while it runs is
 /// marked, ended by whoever runs it, and then failed.
 ///
 /// A command that comes too late (for an older attempt, or for a job that has ended) leaves the job unchanged and has no
 /// event: reports cross each other on their way, and terminal states are final. `submitted`, Slurm's waiting state, has
-/// its place between queued and running; what moves a job there and on is in SlurmTransitions.
+/// its place between queued and running; what moves a job there and on is in SlurmTransitions. A job whose task another
+/// server has taken over does not start and waits for word from there: ClaimTransitions.
 enum JobMachine {
     enum Command: Sendable {
         /// Checked by `SubmissionRules`, with its id filled in.
@@ -30,6 +30,8 @@ enum JobMachine {
         case expire
         /// What the Slurm bridge did or learnt; see SlurmTransitions.
         case slurm(attempt: UInt32, SlurmReport)
+        /// What became of the task file of a job; see ClaimTransitions.
+        case task(TaskReport)
     }
 
     struct Transition: Equatable {
@@ -58,6 +60,7 @@ enum JobMachine {
         case .expire: return expire(job, now: now)
         case .slurm(let attempt, let report):
             return try slurm(job, attempt: attempt, report, now: now, jitter: jitter)
+        case .task(let report): return Self.report(report, on: job, now: now)
         }
     }
 
@@ -73,30 +76,11 @@ enum JobMachine {
                         + "id or send the same content"
                 ).because(.jobExists, job: spec.id, ["different": names.joined(separator: ",")])
             }
-            return existing.isTakenOver && spec.source == .fileQueue
-                ? comeBack(existing, now: now) : Transition(job: existing, changed: false)
+            return spec.source == .fileQueue
+                ? cameBack(existing, now: now) : Transition(job: existing, changed: false)
         }
         let job = Job(spec: spec, submittedAt: now)
         return changed(job, .taskSubmitted, EventData.submitted(job), source: spec.source.rawValue, now)
-    }
-
-    /// Whoever had taken it over has let it go again. The one way out of a terminal state: it ended here without having
-    /// ended.
-    private static func comeBack(_ job: Job, now: Timestamp) -> Transition {
-        var job = job
-        job.state = .queued
-        job.unstartedAttempts = job.attempt
-        job.startedAt = nil
-        job.finishedAt = nil
-        job.notBefore = nil
-        job.exitCode = 0
-        job.signal = 0
-        job.failureReason = nil
-        job.error = ""
-        job.result = []
-        job.cancelReason = nil
-        job.cancelSource = nil
-        return changed(job, .taskSubmitted, EventData.submitted(job), source: job.spec.source.rawValue, now)
     }
 
     private static func start(_ job: Job, now: Timestamp) throws(OrchestratorError) -> Transition {
@@ -108,6 +92,10 @@ enum JobMachine {
         guard job.openParents == 0 else {
             throw OrchestratorError(
                 .failedPrecondition, "job \"\(job.id)\" waits for \(waitedFor(job)); it can't be started")
+        }
+        guard job.claim == .here else {
+            throw OrchestratorError(
+                .failedPrecondition, "job \"\(job.id)\" is another server's now; it can't be started here")
         }
         if let deadline = job.deadline, deadline <= now {
             throw OrchestratorError(
@@ -133,12 +121,13 @@ enum JobMachine {
         _ job: Job, _ outcome: AttemptOutcome, source: String, now: Timestamp, jitter: Double
     ) -> Transition {
         var job = job
+        job.outputBytes += min(max(0, outcome.outputBytes), .max - job.outputBytes)
+        if job.claim != .here { return stoppedForAnother(job, source: source, now: now) }
         job.exitCode = outcome.exitCode
         job.signal = outcome.signal
         job.failureReason = outcome.failure
         job.error = outcome.error
         job.result = outcome.result
-        job.outputBytes += min(max(0, outcome.outputBytes), .max - job.outputBytes)
         if job.cancelReason != nil { return cancelled(job, now: now) }
         let isLate = job.deadline.map { $0 <= now } ?? false
         // Whoever runs it knows the deadline too, and may have been the first to act on it.
@@ -166,6 +155,7 @@ enum JobMachine {
 
     private static func release(_ job: Job, attempt: UInt32, now: Timestamp) -> Transition {
         guard job.state == .running, job.attempt == attempt else { return Transition(job: job, changed: false) }
+        if job.claim != .here { return stoppedForAnother(job, source: "runner", now: now) }
         var job = job
         job.unstartedAttempts += 1
         if job.cancelReason != nil { return cancelled(job, now: now) }
@@ -182,8 +172,10 @@ enum JobMachine {
         job.cancelReason = reason
         job.cancelSource = source
         // A running one is ended by whoever runs it, who sees the reason in the ledger's next batch; so is one that is on
-        // its way to Slurm.
-        guard job.state == .queued, job.slurm?.isOpen != true else { return Transition(job: job, changed: true) }
+        // its way to Slurm. What another server has is not ended by asking here.
+        guard job.state == .queued, job.slurm?.isOpen != true, job.claim == .here else {
+            return Transition(job: job, changed: true)
+        }
         return cancelled(job, now: now)
     }
 
@@ -201,7 +193,9 @@ enum JobMachine {
         switch job.state {
         case .queued where job.slurm?.isOpen != true:
             let wait =
-                if job.openParents > 0 {
+                if job.claim != .here {
+                    "another server on the queue directory had it"
+                } else if job.openParents > 0 {
                     "it waited for \(waitedFor(job))"
                 } else if job.notBefore != nil {
                     "it waited to be retried"
@@ -219,12 +213,12 @@ enum JobMachine {
         }
     }
 
-    private static func expired(_ job: Job, while what: String, now: Timestamp) -> Transition {
+    static func expired(_ job: Job, while what: String, now: Timestamp) -> Transition {
         let limit = job.spec.deadline.map { AttemptEnd.seconds($0) } ?? ""
         return failed(job, .timeout, "its deadline of \(limit) passed while \(what)", now: now)
     }
 
-    private static func failed(_ job: Job, _ reason: FailureReason, _ error: String, now: Timestamp) -> Transition {
+    static func failed(_ job: Job, _ reason: FailureReason, _ error: String, now: Timestamp) -> Transition {
         var job = job
         job.state = .failed
         job.failureReason = reason
@@ -241,7 +235,7 @@ enum JobMachine {
             ? "job \"\(job.spec.dependsOn[0])\"" : "\(job.openParents) of its \(job.spec.dependsOn.count) parents"
     }
 
-    private static func cancelled(_ job: Job, now: Timestamp) -> Transition {
+    static func cancelled(_ job: Job, now: Timestamp) -> Transition {
         var job = job
         job.state = .cancelled
         job.finishedAt = now

@@ -34,7 +34,7 @@ struct JobRow: Sendable {
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
-            last_sequence=?, expired=?, output_bytes=?, result=?, slurm=?
+            last_sequence=?, expired=?, output_bytes=?, result=?, slurm=?, claim=?
         WHERE number=?
         """
 
@@ -73,7 +73,7 @@ struct JobRow: Sendable {
     /// Nothing more happened to it in the batch of its submission.
     private var isAsSubmitted: Bool {
         job.state == .queued && job.lastSequence == number && job.cancelReason == nil && job.slurm == nil
-            && !job.isExpired
+            && !job.isExpired && job.claim == .here
     }
 
     private var isPlain: Bool {
@@ -141,6 +141,7 @@ struct JobRow: Sendable {
         row.bind(job.outputBytes)
         if job.result.isEmpty { row.bindNull() } else { row.bind(job.result) }
         row.bind(job.slurm?.json)
+        row.bind(job.claim.rawValue)
     }
 
     static func text(labels: [String: String]) -> String {
@@ -160,11 +161,11 @@ struct JobRow: Sendable {
         cpus, memory_bytes, gpus, processes, expired, output_bytes
         """
     /// Without payload and result.
-    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent, slurm FROM jobs"
+    static let selectBriefSQL = "SELECT \(columns), x'' AS payload, x'' AS result, trace_parent, slurm, claim FROM jobs"
     static let selectSQL = """
         SELECT \(columns),
             coalesce(payload, (SELECT payload FROM large_payloads WHERE large_payloads.number = jobs.number)) AS payload,
-            coalesce(result, x'') AS result, trace_parent, slurm
+            coalesce(result, x'') AS result, trace_parent, slurm, claim
         FROM jobs
         """
 
@@ -177,6 +178,7 @@ struct JobRow: Sendable {
         }
         guard let jobClass = JobClass(rawValue: row[2]) else { throw unreadable("class", row[2] as Int32) }
         guard let source = JobSource(rawValue: row[9]) else { throw unreadable("source", row[9] as String) }
+        guard let claim = TaskClaim(rawValue: row[38]) else { throw unreadable("claim", row[38] as Int32) }
         guard let state = JobState(rawValue: row[11]) else { throw unreadable("state", row[11] as Int32) }
 
         var spec = JobSpec(id: id, jobClass: jobClass, source: source)
@@ -217,6 +219,7 @@ struct JobRow: Sendable {
         job.outputBytes = row[33]
         job.result = Self.bytes(row[35])
         job.slurm = try (row[37] as String?).map { try SlurmFacts(json: $0) }
+        job.claim = claim
         self.number = UInt64(bitPattern: row[0] as Int64)
         self.job = job
     }

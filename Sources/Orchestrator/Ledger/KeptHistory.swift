@@ -20,10 +20,10 @@ struct KeptHistory: Equatable {
     /// The outputs of jobs up to here are gone.
     var outputsThrough = Mark.start
 
-    /// A batch ends these jobs, or takes them up again.
+    /// A batch may end these jobs.
     mutating func ended(_ changes: [LedgerBatch.Change]) {
         for change in changes {
-            if let reopened = change.reopened { count(reopened, by: -1) }
+            if let formerEnd = change.formerEnd { count(formerEnd, by: -1) }
             if change.row.job.state.isTerminal { count(change.row, by: 1) }
         }
     }

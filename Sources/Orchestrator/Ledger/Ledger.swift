@@ -203,8 +203,8 @@ public final class Ledger: Sendable {
     /// A queued job's next attempt begins: queued → running, `attempt` one higher. Whether its `notBefore` has come is
     /// the scheduler's affair.
     ///
-    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), waits for others or
-    ///   is past its deadline; `notFound`.
+    /// - Throws: `failedPrecondition` when the job is not queued (it may just have been cancelled), waits for others, is
+    ///   another server's now or is past its deadline; `notFound`.
     public func start(_ id: String) async throws -> Job { try await change(id, .start) }
 
     /// An attempt ended: the job succeeds, fails, goes back into the queue for a retry, or is cancelled when somebody
@@ -222,7 +222,8 @@ public final class Ledger: Sendable {
     }
 
     /// Asks a job to end. A queued one, whatever it waits for, is cancelled at once; a running one gets its
-    /// `cancelReason`, which its runner sees through `observe`; an ended one stays as it is.
+    /// `cancelReason`, which its runner sees through `observe`; one whose task another server has is cancelled if the task
+    /// comes back; an ended one stays as it is.
     ///
     /// - Parameters:
     ///   - reason: for people, at most 1024 bytes.
@@ -243,6 +244,9 @@ public final class Ledger: Sendable {
     public func slurm(_ id: String, attempt: UInt32, _ report: SlurmReport) async throws -> Job {
         try await change(id, .slurm(attempt: attempt, report))
     }
+
+    /// What became of the task file of a job that came by the file queue. Late reports change nothing.
+    func report(_ report: TaskReport, of id: String) async throws -> Job { try await change(id, .task(report)) }
 
     /// Adds an agent's event to the log, durably.
     ///

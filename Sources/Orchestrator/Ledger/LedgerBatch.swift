@@ -8,8 +8,10 @@ struct LedgerBatch {
         var oldState: JobState?
         /// Of a new job: those it depends on, with their states.
         var parents: [String: JobState] = [:]
-        /// As it had ended before it was taken up again.
-        var reopened: JobRow?
+        /// As it had ended before the batch: what a batch job used may be told later.
+        var formerEnd: JobRow?
+        /// Before the batch another server had its task.
+        var wasElsewhere = false
     }
 
     private(set) var changes: [Change] = []
@@ -79,10 +81,19 @@ struct LedgerBatch {
             changes[position].row = row
         } else {
             positions[id] = changes.count
-            let reopened = current.flatMap { $0.job.state.isTerminal ? $0 : nil }
-            changes.append(Change(row: row, oldState: current?.job.state, parents: parents, reopened: reopened))
+            let formerEnd = current.flatMap { $0.job.state.isTerminal ? $0 : nil }
+            let wasElsewhere = current.map { $0.job.claim != .here } ?? false
+            changes.append(
+                Change(
+                    row: row, oldState: current?.job.state, parents: parents, formerEnd: formerEnd,
+                    wasElsewhere: wasElsewhere))
         }
         return (row.job, current != nil)
+    }
+
+    /// Queued jobs that another server had before the batch, and that wait for their turn here now.
+    var returned: [Job] {
+        changes.filter { $0.wasElsewhere && $0.row.job.waitsForItsTurn }.map(\.row.job)
     }
 
     /// Numbers an agent's event; the job that it is about stays as it is.

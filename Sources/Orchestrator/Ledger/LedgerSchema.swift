@@ -124,6 +124,14 @@ enum LedgerSchema {
                     INSERT INTO slurm_identity (id) VALUES (lower(hex(randomblob(8))));
                     """)
         }
+        migrator.registerMigration("8: claims that others have") { database in
+            // Former versions cancelled what another server took over; the done files of such jobs are not this one's.
+            try database.execute(
+                sql: """
+                    ALTER TABLE jobs ADD COLUMN claim INTEGER NOT NULL DEFAULT 0;
+                    UPDATE jobs SET claim = 1 WHERE state = 6 AND cancel_source = 'file_queue';
+                    """)
+        }
         return migrator
     }
 }

@@ -187,7 +187,7 @@ struct LedgerWriter {
         if !batch.isEmpty {
             let releases = followUps.committed(batch.changes)
             index.apply(batch.changes)
-            released = index.release(releases)
+            released = index.release(releases) + batch.returned
         }
         if !batch.events.isEmpty { events.append(batch.events) }
         for (request, answer) in zip(requests, answers) { reply(request, answer) }

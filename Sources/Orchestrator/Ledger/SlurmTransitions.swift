@@ -58,7 +58,7 @@ extension JobMachine {
         _ job: Job, attempt: UInt32, name: String, now: Timestamp
     ) throws(OrchestratorError) -> Transition {
         let isLate = job.deadline.map { $0 <= now } ?? false
-        guard job.state == .queued, job.slurm?.isOpen != true, attempt == job.attempt + 1, job.openParents == 0, !isLate
+        guard job.waitsForItsTurn, job.slurm?.isOpen != true, attempt == job.attempt + 1, !isLate
         else {
             throw OrchestratorError(
                 .failedPrecondition, "job \"\(job.id)\" is \(job.state.word); attempt \(attempt) can't begin"
@@ -122,8 +122,8 @@ extension JobMachine {
                 0, began.duration(to: Timestamp(nanoseconds: facts.endedAt ?? now.nanoseconds)).inSeconds)
         }
         job.slurm = facts
-        // One whose deadline passed was cancelled by this server.
-        if let words = ending.cancelledThere, job.cancelReason == nil, !job.isExpired {
+        // One whose deadline passed, or which another server has, was cancelled by this server.
+        if let words = ending.cancelledThere, !job.isToStop {
             job.cancelReason = words
             job.cancelSource = slurmSource
         }

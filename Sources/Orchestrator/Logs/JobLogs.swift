@@ -20,7 +20,7 @@ public final class JobLogs: Sendable {
     /// A place in an attempt's output.
     ///
     /// - Throws: `notFound` for a job or an attempt there never was; `failedPrecondition` when no attempt has started (and
-    ///   none is waited for); `outOfRange` for an offset behind the end, and for output that retention removed;
+    ///   none is waited for), or the job ended at another server; `outOfRange` for an offset behind the end, and for output that retention removed;
     ///   `invalidArgument` for an offset with both streams.
     public func open(_ request: LogRequest) async throws -> LogCursor {
         if request.offset > 0, request.stream == nil {
@@ -69,6 +69,13 @@ extension OrchestratorError {
         OrchestratorError(
             .failedPrecondition,
             "job \"\(job.id)\" ended as \(job.state.word) before its first attempt: it has no output"
+        ).because(.jobNeverStarted, job: job.id)
+    }
+
+    static func ranElsewhere(_ job: Job) -> OrchestratorError {
+        OrchestratorError(
+            .failedPrecondition,
+            "job \"\(job.id)\" was taken over by another server on its queue directory and ended there, with its output"
         ).because(.jobNeverStarted, job: job.id)
     }
 

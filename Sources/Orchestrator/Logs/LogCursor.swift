@@ -105,6 +105,8 @@ public actor LogCursor {
     }
 
     private func standing(of job: Job) throws -> Standing {
+        // Attempts from before that, of which there may be files, have the same numbers as the other's.
+        if job.state.isTerminal, job.claim == .elsewhere { throw OrchestratorError.ranElsewhere(job) }
         if job.attempt < attempt {
             if job.state.isTerminal { throw OrchestratorError.neverStarted(job) }
             return .notBegun

@@ -2,7 +2,8 @@ import HeapModule
 import Synchronization
 
 /// How long the oldest waiting job of each class has waited: since its submission, or since the end of a retry's back-off.
-/// A job that waits for others is not in anybody's way and does not count until they are done.
+/// A job that waits for others is not in anybody's way and does not count until they are done; neither does one that
+/// another server has.
 final class QueueAge: Sendable {
     private struct Waiting: Comparable {
         var since: Timestamp
@@ -63,11 +64,11 @@ final class QueueAge: Sendable {
                     state.enter(change.job)
                 }
             }
-            for job in batch.released where job.state == .queued { state.enter(job) }
+            for job in batch.released where Self.waits(job) { state.enter(job) }
         }
     }
 
-    private static func waits(_ job: Job) -> Bool { job.state == .queued && job.openParents == 0 }
+    private static func waits(_ job: Job) -> Bool { job.waitsForItsTurn }
 
     /// Seconds, for each class; 0 when nothing waits.
     func seconds(at now: Timestamp) -> [JobClass: Double] {

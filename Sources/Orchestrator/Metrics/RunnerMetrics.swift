@@ -79,7 +79,9 @@ public final class RunnerMetrics: Sendable {
     func observe(_ batch: CommittedBatch) {
         for change in batch.changes {
             let job = change.job
-            guard change.oldState == .running, let instruments = classes[job.jobClass] else { continue }
+            guard change.oldState == .running, job.claim == .here, let instruments = classes[job.jobClass] else {
+                continue
+            }
             switch job.state {
             case .queued where job.failureReason == nil || job.notBefore == nil:
                 // Given back: the attempt does not count.
@@ -87,7 +89,7 @@ public final class RunnerMetrics: Sendable {
             case .queued, .succeeded, .failed, .cancelled: attemptEnded(job, instruments)
             case .running, .submitted: continue
             }
-            if job.state.isTerminal, !job.isTakenOver { instruments.processed.increment() }
+            if job.state.isTerminal { instruments.processed.increment() }
         }
     }
 

@@ -174,6 +174,8 @@ public struct Job: Sendable, Equatable {
     public var cancelSource: String?
     /// Set once its deadline has passed while it ran: its next end is then FAILED with TIMEOUT.
     public var isExpired: Bool
+    /// Who has its task file.
+    public var claim: TaskClaim
     /// Of `spec.dependsOn`, how many have not succeeded: while there are any, the job does not start. Not stored, as it
     /// follows from the parents; 0 for a job that has ended.
     public var openParents: Int
@@ -195,6 +197,7 @@ public struct Job: Sendable, Equatable {
         self.result = []
         self.slurmJobID = ""
         self.isExpired = false
+        self.claim = .here
         self.openParents = 0
         self.unstartedAttempts = 0
         self.outputBytes = 0
@@ -207,6 +210,10 @@ public struct Job: Sendable, Equatable {
     /// When it fails with TIMEOUT unless it has ended.
     public var deadline: Timestamp? { spec.deadline.map { submittedAt.advanced(by: $0) } }
 
-    /// Whether its attempt, if it has one, is to be ended: the ledger then gives the job the end that it has coming.
-    public var isToStop: Bool { cancelReason != nil || isExpired }
+    /// Whether its attempt, if it has one, is to be ended: the ledger then gives the job the end that it has coming, or puts
+    /// it back into the queue where another server has it.
+    public var isToStop: Bool { cancelReason != nil || isExpired || claim != .here }
+
+    /// Queued, for nothing but a place and the end of a back-off.
+    var waitsForItsTurn: Bool { state == .queued && openParents == 0 && claim == .here }
 }

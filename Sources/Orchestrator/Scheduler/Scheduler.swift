@@ -75,7 +75,7 @@ public final class Scheduler: Sendable {
         ledger.observe { [weak self] batch in self?.committed(batch) }
         for job in ledger.openJobs() where job.jobClass.isLocal {
             switch job.state {
-            case .queued where job.openParents > 0: break
+            case .queued where !job.waitsForItsTurn: break
             case .queued: state.withLock { _ = $0.core.enqueued(ClassQueue.Entry(job), job.jobClass) }
             case .running: adopt(job)
             case .submitted, .succeeded, .failed, .cancelled: break
@@ -125,7 +125,11 @@ public final class Scheduler: Sendable {
                 let job = change.job
                 switch job.state {
                 case .queued:
-                    guard change.oldState != .queued, job.openParents == 0 else { continue }
+                    guard job.waitsForItsTurn else {
+                        state.core.withdrawn(job.id, job.jobClass)
+                        continue
+                    }
+                    guard change.oldState != .queued else { continue }
                     if state.core.enqueued(ClassQueue.Entry(job), job.jobClass) { isNews = true }
                 case .running:
                     if job.isToStop { toCancel.append(job) }
@@ -296,12 +300,12 @@ public final class Scheduler: Sendable {
         let job = ledger.cachedJob(start.id)
         state.withLock { state in
             state.core.ended(start.slot)
-            guard let job, job.state == .queued, job.openParents == 0 else { return }
+            guard let job, job.waitsForItsTurn else { return }
             var entry = ClassQueue.Entry(job)
             entry.notBefore = max(entry.notBefore ?? now(), now().advanced(by: .seconds(1)))
             state.core.enqueued(entry, job.jobClass)
         }
-        if let job, job.state == .queued {
+        if let job, job.waitsForItsTurn {
             logger.warning("a job could not be started and will be again: \(error)", metadata: .job(job))
         }
         wake.yield()

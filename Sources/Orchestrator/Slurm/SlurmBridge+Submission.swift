@@ -18,7 +18,7 @@ extension SlurmBridge {
 
     /// Writes down that the job is about to be submitted. nil when it is not to be, or not now.
     private func intend(_ entry: ClassQueue.Entry) async -> SlurmTrack? {
-        guard let job = ledger.cachedJob(entry.id), job.state == .queued, job.slurm?.isOpen != true else { return nil }
+        guard let job = ledger.cachedJob(entry.id), job.waitsForItsTurn, job.slurm?.isOpen != true else { return nil }
         SlurmFault.beforeIntent.strike()
         let nonce = String(UInt64.random(in: .min ... .max), radix: 16)
         let intended: Job
@@ -27,7 +27,7 @@ extension SlurmBridge {
                 entry.id, attempt: job.attempt + 1, .intended(name: namePrefix + nonce))
         } catch {
             // Cancelled in between, or nothing can be written now.
-            if ledger.cachedJob(entry.id)?.state == .queued {
+            if ledger.cachedJob(entry.id)?.waitsForItsTurn == true {
                 logger.warning(
                     "a job could not be submitted and will be again: \(error)", metadata: ["job_id": "\(entry.id)"])
                 waitLonger(entry)

@@ -180,7 +180,7 @@ public actor SlurmBridge {
     }
 
     private func enqueue(_ job: Job) {
-        if job.openParents == 0 { waiting.insert(ClassQueue.Entry(job)) }
+        if job.waitsForItsTurn { waiting.insert(ClassQueue.Entry(job)) } else { waiting.remove(job.id) }
     }
 
     func makeTrack(_ job: Job, _ facts: SlurmFacts) -> SlurmTrack? {

@@ -38,22 +38,6 @@ import Testing
         #expect(result == JobMachine.Transition(job: job, changed: false))
     }
 
-    @Test func `what another server had taken over is taken up again when it comes back, and nothing else is`() throws {
-        let spec = JobSpec(id: "a", source: .fileQueue)
-        let begun = try apply(.start, to: apply(.submit(spec), to: nil).job).job
-        let told = try apply(.cancel(reason: "taken over", source: "file_queue"), to: begun).job
-        let gone = try apply(.finish(attempt: 1, Self.failure), to: told).job
-        #expect(gone.state == .cancelled && gone.isTakenOver)
-        let back = try apply(.submit(spec), to: gone)
-        #expect(back.events.map(\.type) == [.taskSubmitted])
-        #expect(back.job.state == .queued && back.job.finishedAt == nil && !back.job.isTakenOver)
-        #expect(try apply(.start, to: back.job).job.attempt == 2)
-
-        let cancelled = try apply(.cancel(reason: "no", source: "rpc"), to: apply(.submit(spec), to: nil).job).job
-        #expect(try apply(.submit(spec), to: cancelled) == JobMachine.Transition(job: cancelled, changed: false))
-        #expect(try !apply(.submit(JobSpec(id: "a", source: .rpc)), to: gone).changed)
-    }
-
     @Test func submittingOtherContentNamesWhatDiffers() throws {
         let other = JobSpec(id: "a", payload: Array(#"{"x":1}"#.utf8), priority: 2)
         let error = #expect(throws: OrchestratorError.self) { try apply(.submit(other), to: queued()) }

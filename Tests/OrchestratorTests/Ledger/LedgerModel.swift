@@ -18,6 +18,12 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
     case finish(String, lag: UInt32, failure: FailureReason?)
     case release(String)
     case cancel(String)
+    /// Another server has taken its task over.
+    case takenOver(String)
+    /// What became of it there; nil is that nobody has it.
+    case endedElsewhere(String, JobState?)
+    /// Its task is claimed here again.
+    case comesBack(String)
     /// An agent's event; without an id, and about no job, where empty.
     case publish(String, job: String, data: Int)
     case advance(Int64)
@@ -33,6 +39,9 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
         case .finish(let id, let lag, let failure): "finish \(id) lag \(lag) \(failure?.word ?? "well")"
         case .release(let id): "release \(id)"
         case .cancel(let id): "cancel \(id)"
+        case .takenOver(let id): "take over \(id)"
+        case .endedElsewhere(let id, let state): "\(id) elsewhere: \(state?.word ?? "nowhere")"
+        case .comesBack(let id): "\(id) comes back"
         case .publish(let id, let job, let data): "publish \(id) about \(job) data \(data)"
         case .advance(let seconds): "advance \(seconds)"
         case .reopen: "reopen"
@@ -70,6 +79,15 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
                 return [.start(id), end]
             }
         }
+        /// A job's way to another server, and perhaps back.
+        func journey(_ id: String) -> [LedgerOperation] {
+            let ways: [LedgerOperation] = [
+                .start(id), .takenOver(id), .comesBack(id), .finish(id, lag: 0, failure: .signal), .release(id),
+                .cancel(id), .endedElsewhere(id, .succeeded), .endedElsewhere(id, nil),
+            ]
+            return [.start(id), .takenOver(id)]
+                + (0..<Int.random(in: 1...4, using: &random)).compactMap { _ in ways.randomElement(using: &random) }
+        }
         func one() -> LedgerOperation {
             switch Int.random(in: 0..<100, using: &random) {
             case 0..<18: return .submit(submission(id(), among: names))
@@ -84,19 +102,30 @@ enum LedgerOperation: CustomStringConvertible, Sendable {
                 return .finish(id(), lag: lag, failure: failure)
             case 72..<79: return .release(id())
             case 79..<85: return .cancel(id())
-            case 85..<92:
+            case 85..<89:
+                let id = id()
+                return [.takenOver(id), .takenOver(id), .comesBack(id)].randomElement(using: &random) ?? .comesBack(id)
+            case 89..<91:
+                let states: [JobState?] = [.succeeded, .failed, .cancelled, nil]
+                return .endedElsewhere(id(), states.randomElement(using: &random) ?? nil)
+            case 91..<93:
                 let name = Bool.random(using: &random) ? "e\(Int.random(in: 0..<3, using: &random))" : ""
                 return .publish(
                     name, job: Int.random(in: 0..<4, using: &random) == 0 ? id() : "",
                     data: .random(in: 0..<2, using: &random))
-            case 92..<96: return .advance(.random(in: 1...4, using: &random))
+            case 93..<96: return .advance(.random(in: 1...4, using: &random))
             case 96..<98: return .crash
             default: return .reopen
             }
         }
         var operations: [LedgerOperation] = []
         while operations.count < count {
-            operations += Int.random(in: 0..<20, using: &random) == 0 ? attempts(id()) : [one()]
+            switch Int.random(in: 0..<40, using: &random) {
+            case 0, 1: operations += attempts(id())
+            case 2: operations += [.takenOver(id()), one(), one()]
+            case 3: operations += journey(id())
+            default: operations.append(one())
+            }
         }
         return operations
     }
@@ -118,6 +147,7 @@ struct LedgerModel {
         var reason: FailureReason?
         var isCancelled = false
         var isExpired = false
+        var claim = TaskClaim.here
         var finishedAt: Int64?
     }
 
@@ -152,6 +182,9 @@ struct LedgerModel {
         case .finish(let id, let lag, let failure): [finish(id, lag, failure)]
         case .release(let id): [release(id)]
         case .cancel(let id): [cancel(id)]
+        case .takenOver(let id): [takenOver(id)]
+        case .endedElsewhere(let id, let state): [endedElsewhere(id, state)]
+        case .comesBack(let id): [comesBack(id)]
         case .advance(let seconds): advance(seconds)
         case .publish(let id, let job, let data): [publish(id, job, data)]
         case .reopen, .crash: [true]
@@ -195,7 +228,9 @@ struct LedgerModel {
     }
 
     private mutating func start(_ id: String) -> Bool {
-        guard var job = jobs[id], job.state == .queued, openParents(job) == 0 else { return false }
+        guard var job = jobs[id], job.state == .queued, openParents(job) == 0, job.claim == .here else {
+            return false
+        }
         job.state = .running
         job.attempt += 1
         jobs[id] = job
@@ -206,6 +241,7 @@ struct LedgerModel {
     private mutating func finish(_ id: String, _ lag: UInt32, _ failure: FailureReason?) -> Bool {
         guard let job = jobs[id] else { return false }
         guard job.state == .running, lag == 0 else { return true }
+        if job.claim != .here { return stopped(id) }
         let ran = job.attempt - job.unstarted
         if job.isCancelled {
             end(id, .cancelled, nil)
@@ -226,6 +262,7 @@ struct LedgerModel {
     private mutating func release(_ id: String) -> Bool {
         guard let job = jobs[id] else { return false }
         guard job.state == .running else { return true }
+        if job.claim != .here { return stopped(id) }
         jobs[id]?.unstarted += 1
         if job.isCancelled {
             end(id, .cancelled, nil)
@@ -250,7 +287,50 @@ struct LedgerModel {
     private mutating func cancel(_ id: String) -> Bool {
         guard let job = jobs[id] else { return false }
         if !job.state.isTerminal { jobs[id]?.isCancelled = true }
-        if job.state == .queued { end(id, .cancelled, nil) }
+        if job.state == .queued, job.claim == .here { end(id, .cancelled, nil) }
+        return true
+    }
+
+    private mutating func takenOver(_ id: String) -> Bool {
+        guard let job = jobs[id] else { return false }
+        if !job.state.isTerminal { jobs[id]?.claim = .elsewhere }
+        return true
+    }
+
+    private mutating func comesBack(_ id: String) -> Bool {
+        guard let job = jobs[id], !job.state.isTerminal, job.claim == .elsewhere else { return true }
+        jobs[id]?.claim = job.state == .queued ? .here : .returned
+        if job.state == .queued, job.isCancelled { end(id, .cancelled, nil) }
+        return true
+    }
+
+    private mutating func endedElsewhere(_ id: String, _ state: JobState?) -> Bool {
+        guard let job = jobs[id] else { return false }
+        guard job.state == .queued, job.claim == .elsewhere else { return true }
+        if let state {
+            jobs[id]?.attempt = 7
+            if state == .cancelled { jobs[id]?.isCancelled = true }
+            end(id, state, state == .failed ? .exitCode : nil)
+        } else {
+            jobs[id]?.claim = .here
+            end(id, job.isCancelled ? .cancelled : .failed, job.isCancelled ? nil : .lost)
+        }
+        return true
+    }
+
+    /// An attempt that nobody counts, as the task is or was another server's.
+    private mutating func stopped(_ id: String) -> Bool {
+        guard let job = jobs[id] else { return false }
+        jobs[id]?.unstarted += 1
+        if job.claim == .returned { jobs[id]?.claim = .here }
+        if job.claim == .returned, job.isCancelled {
+            end(id, .cancelled, nil)
+        } else if job.isExpired {
+            end(id, .failed, .timeout)
+        } else {
+            jobs[id]?.state = .queued
+            happens(.taskRetrying, to: id)
+        }
         return true
     }
 

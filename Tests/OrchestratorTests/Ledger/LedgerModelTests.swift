@@ -95,6 +95,16 @@ private final class Comparison {
             let attempt = ledger.cachedJob(id)?.attempt ?? 0
             return [try await isTaken { _ = try await ledger.release(id, attempt: attempt) }]
         case .cancel(let id): return [try await isTaken { _ = try await ledger.cancel(id, reason: "", source: "rpc") }]
+        case .takenOver(let id): return [try await isTaken { _ = try await ledger.report(.takenOver, of: id) }]
+        case .endedElsewhere(let id, let state):
+            let outcome = AttemptOutcome(failure: state == .failed ? .exitCode : nil)
+            let end = state.map { TaskEnd(state: $0, outcome: outcome, attempt: 7) }
+            let report = end.map { TaskReport.ended($0) } ?? .vanished(.seconds(300))
+            return [try await isTaken { _ = try await ledger.report(report, of: id) }]
+        case .comesBack(let id):
+            guard var spec = ledger.cachedJob(id)?.spec else { return [true] }
+            spec.source = .fileQueue
+            return [try await isTaken { _ = try await ledger.submit(spec) }]
         case .advance(let seconds):
             clock.advance(by: .seconds(seconds))
             return [true]
@@ -128,9 +138,12 @@ private final class Comparison {
         if jobs.map(\.id) != expected.map(\.key) { return "jobs \(jobs.map(\.id)), expected \(expected.map(\.key))" }
         for (id, entry) in expected {
             let job = try await ledger.job(id)
-            let found = (job.state, job.attempt, job.openParents, job.isExpired, job.cancelReason != nil)
+            let found = (
+                job.state, job.attempt, job.openParents, job.isExpired, job.cancelReason != nil, job.claim
+            )
             let wanted = (
-                entry.state, entry.attempt, model.openParents(entry), entry.isExpired, entry.isCancelled
+                entry.state, entry.attempt, model.openParents(entry), entry.isExpired, entry.isCancelled,
+                entry.claim
             )
             if found != wanted { return "\(id) is \(found), expected \(wanted)" }
             if job.failureReason != entry.reason {

@@ -151,6 +151,27 @@ import Testing
         #expect(error?.message.contains("newer version") == true)
     }
 
+    @Test(.timeLimit(.minutes(5))) func `a ledger from before claims knows which ends were another server's`()
+        async throws
+    {
+        var ledger = try directory.open()
+        for (id, source) in [("ours", "rpc"), ("others", "file_queue")] {
+            _ = try await ledger.submit(JobSpec(id: id, source: .fileQueue))
+            _ = try await ledger.cancel(id, reason: "", source: source)
+        }
+        await ledger.close()
+        let database = try DatabaseQueue(path: directory.path + "/ledger.sqlite")
+        try await database.write {
+            try $0.execute(
+                sql: "ALTER TABLE jobs DROP COLUMN claim; DELETE FROM grdb_migrations WHERE identifier LIKE '8:%'")
+        }
+        try database.close()
+        ledger = try directory.open()
+        #expect(try await ledger.job("ours").claim == .here)
+        #expect(try await ledger.job("others").claim == .elsewhere)
+        await ledger.close()
+    }
+
     @Test(.timeLimit(.minutes(5))) func everyCommitReachesTheDisk() async throws {
         let store = try LedgerStore(.init(directory: directory.made()))
         let mode = try await store.database.write { try Int.fetchOne($0, sql: "PRAGMA synchronous") }

@@ -62,7 +62,12 @@ import Testing
 
     @Test func `what another runner took over is not counted here`() {
         let metrics = metrics()
-        metrics.observe(batch(change(.cancelled, 1) { $0.cancelSource = JobSource.fileQueue.rawValue }))
+        metrics.observe(
+            batch(
+                change(.queued, 1) { $0.claim = .elsewhere },
+                // Stopped here and ended there between two commits.
+                change(.failed, 1, .exitCode) { $0.claim = .elsewhere }))
         #expect(metrics.summary.processed[.cpuShort] == 0)
+        #expect(metrics.summary.errors[.cpuShort] == [:])
     }
 }

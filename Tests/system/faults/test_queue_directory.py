@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from eventually import eventually
 from jobs import occupy
 from server import Server
 
-from dspy_orchestrator import JobState
+from dspy_orchestrator import Client, FailedPrecondition, JobState
 
 LEASE_SECONDS = 2
+LOST_SECONDS = 20
 
 
 def drop(server: Server, name: str, task: dict[str, Any]) -> None:
@@ -32,6 +34,10 @@ def claimed(server: Server) -> list[str]:
 
 def status(server: Server) -> Any:
     return server.request("/queue/status").json
+
+
+def lifecycle(client: Client, name: str) -> list[str]:
+    return [event.type for event in client.events(job_ids=[name], end_when_done=True, timeout=60)]
 
 
 def test_ten_thousand_files_at_once_become_ten_thousand_jobs(server: Server) -> None:
@@ -156,7 +162,8 @@ def pair(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
     servers = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        server = Server(tmp_path / name, "--queue-lease-seconds", str(LEASE_SECONDS))
+        lost = ("--queue-lost-seconds", str(LOST_SECONDS))
+        server = Server(tmp_path / name, "--queue-lease-seconds", str(LEASE_SECONDS), *lost)
         server.queue = tmp_path / "queue"
         servers.append(server)
     yield servers[0], servers[1]
@@ -199,10 +206,11 @@ def test_a_server_takes_over_only_what_another_has_let_go(pair: tuple[Server, Se
         assert status(two)["submitted"] == len(names)
 
         one.start()
+        # The first tells the end that they had there.
         for name in names:
             job = client.wait(name, timeout=30)
-            assert (job.state, job.attempt) == (JobState.CANCELLED, 0)
-            assert "taken over by another server" in job.error
+            assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+            assert lifecycle(client, name) == ["task_submitted", "task_completed"]
         for blocker in blockers:
             client.cancel(blocker.job_id)
             client.wait(blocker.job_id, timeout=30)
@@ -226,8 +234,121 @@ def test_a_server_that_was_frozen_gives_up_what_was_taken_from_it(pair: tuple[Se
             assert two.done_file("waits", timeout=60)["status"] == "completed"
         finally:
             os.kill(one.pid, signal.SIGCONT)
-        assert client.wait("waits", timeout=30).state is JobState.CANCELLED
+        assert client.wait("waits", timeout=30).state is JobState.SUCCEEDED
         for blocker in blockers:
             client.cancel(blocker.job_id)
             client.wait(blocker.job_id, timeout=30)
         assert two.done_file("waits")["status"] == "completed"
+
+
+# Runs for a while the first time, and says how often it has run.
+ONCE_SLOW = 'echo ran >> "$MARKS"; test "$(wc -l < "$MARKS")" -gt 1 || sleep 600; echo "__DSPY_RESULT__:$DSPY_ATTEMPT"'
+
+
+def test_the_end_of_what_was_taken_over_while_it_ran_is_the_others(pair: tuple[Server, Server], tmp_path: Path) -> None:
+    one, two = (server.start() for server in pair)
+    marks = tmp_path / "marks"
+    two.stop()
+    task = {"command": ["sh", "-c", ONCE_SLOW + "; exit 3"], "env": {"MARKS": str(marks)}}
+    drop(one, "job", {"payload": task})
+    eventually(marks.exists, "it runs")
+    with one.client() as client, ThreadPoolExecutor() as pool:
+        told = pool.submit(lifecycle, client, "job")
+        two.start()
+        os.kill(one.pid, signal.SIGSTOP)
+        try:
+            done = two.done_file("job", timeout=60)
+        finally:
+            os.kill(one.pid, signal.SIGCONT)
+        # Its attempt here is stopped, does not count, and then the end is the one in the done file.
+        assert told.result(60) == ["task_submitted", "task_started", "task_retrying", "task_failed"]
+        job = client.status("job")
+        assert (job.state, job.exit_code, job.attempt, job.result) == ("failed", 3, 1, 1)
+        assert job.error == done["error"]
+        with pytest.raises(FailedPrecondition, match="ended there"):
+            list(client.logs("job"))
+    assert one.done_file("job") == done
+    assert marks.read_text() == "ran\n" * 2
+    assert status(one)["completed"] + status(one)["failed"] == 1
+
+
+def test_a_task_that_comes_back_runs_here_once(pair: tuple[Server, Server], tmp_path: Path) -> None:
+    one, two = (server.start() for server in pair)
+    two.stop()
+    ran = tmp_path / "ran"
+    with one.client() as client, ThreadPoolExecutor() as pool:
+        blockers = occupy(client)
+        drop(one, "job", {"class": "cpu_long", "payload": {"command": ["mkdir", str(ran)]}})
+        eventually(lambda: claimed(one) == ["job.json"], "the file claimed")
+        told = pool.submit(lifecycle, client, "job")
+        two.start()
+        with two.client() as others:
+            others_blockers = occupy(others)
+            os.kill(one.pid, signal.SIGSTOP)
+            try:
+                eventually(lambda: status(two)["submitted"] > len(others_blockers), "taken over", 60)
+            finally:
+                os.kill(one.pid, signal.SIGCONT)
+            eventually(lambda: "taken over" in one.errors(), "the first knows")
+        assert client.status("job").state is JobState.QUEUED
+        two.kill()
+        # Back in the first one's hands, whose own jobs are done with now.
+        for blocker in blockers:
+            client.cancel(blocker.job_id)
+        assert told.result(60) == ["task_submitted", "task_started", "task_completed"]
+    assert one.done_file("job")["status"] == "completed"
+    assert ran.exists()
+
+
+def test_a_task_that_vanishes_with_who_took_it_is_lost(pair: tuple[Server, Server], tmp_path: Path) -> None:
+    one, two = (server.start() for server in pair)
+    two.stop()
+    with one.client() as client, ThreadPoolExecutor() as pool:
+        blockers = occupy(client)
+        drop(one, "job", {"class": "cpu_long", "payload": {"command": ["true"]}})
+        eventually(lambda: claimed(one) == ["job.json"], "the file claimed")
+        one.kill()
+        # Another one took it, and its part of the directory was removed with it.
+        owner = next(path for path in (one.queue / "claimed").iterdir() if (path / "job.json").exists())
+        (owner / ".lease").rename(owner / ".revoked")
+        (owner / "job.json").unlink()
+        one.start()
+        told = pool.submit(lifecycle, client, "job")
+        assert client.status("job").state is JobState.QUEUED
+        # Neither is it ended by a restart.
+        one.kill()
+        one.start()
+        assert client.status("job").state is JobState.QUEUED
+        assert told.result(120) == ["task_submitted", "task_failed"]
+        job = client.status("job")
+        assert job.failure_reason == "lost"
+        assert f"for {LOST_SECONDS} s" in job.error
+        for blocker in blockers:
+            client.cancel(blocker.job_id)
+    assert one.done_file("job")["failure_reason"] == "lost"
+
+
+def test_a_cancel_of_what_another_has_takes_effect_when_it_comes_back(
+    pair: tuple[Server, Server], tmp_path: Path
+) -> None:
+    one, _ = pair
+    one.start()
+    with one.client() as client:
+        blockers = occupy(client)
+        drop(one, "job", {"class": "cpu_long", "payload": {"command": ["true"]}})
+        eventually(lambda: claimed(one) == ["job.json"], "the file claimed")
+        one.kill()
+        claims = one.queue / "claimed"
+        owner = next(path for path in claims.iterdir() if (path / "job.json").exists())
+        (owner / ".lease").rename(owner / ".revoked")
+        (claims / "other").mkdir()
+        (claims / "other" / ".lease").write_text('{"lease_seconds": 600}')
+        (owner / "job.json").rename(claims / "other" / "job.json")
+        one.start()
+        assert client.cancel("job", "enough").state is JobState.QUEUED
+        (claims / "other" / ".lease").rename(claims / "other" / ".revoked")
+        job = client.wait("job", timeout=60)
+        assert (job.state, job.error) == (JobState.CANCELLED, "enough")
+        for blocker in blockers:
+            client.cancel(blocker.job_id)
+    assert one.done_file("job")["status"] == "cancelled"
