@@ -170,6 +170,18 @@ def test_what_the_profiles_mount_is_there_and_prometheus_takes_it(tmp_path: Path
     subprocess.run(["promtool", "check", "config", str(tmp_path / "prometheus.yml")], check=True, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("service", "program", "rest"), [("orchestrator", "ORCHESTRATOR", 25), ("env-runner", "ENV_RUNNER", 15)]
+)
+def test_there_is_time_to_end_before_the_kill(service: str, program: str, rest: int) -> None:
+    content = yaml.safe_load(COMPOSE_FILE.read_text())["services"][service]
+    waits = [
+        float(content["environment"].get(f"{program}_{name}_SECONDS", 0)) for name in ("DRAIN_DELAY", "SHUTDOWN_GRACE")
+    ]
+    assert waits[1] > 0
+    assert float(content["stop_grace_period"].removesuffix("s")) >= sum(waits) + rest
+
+
 def test_the_programs_know_every_variable() -> None:
     services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     assert set(services["orchestrator"]["environment"]) <= variables(EXECUTABLE)
