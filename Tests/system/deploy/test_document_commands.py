@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -34,7 +35,7 @@ TESTED = {
     ),
     "dspy-orchestrator serve --slurm true": "Tests/system/slurm/conftest.py::stopped_server",
     "sqlite3 data/ledger.sqlite": "Tests/system/deploy/test_documents.py::test_a_backup_of_a_running_server_restores",
-    "docker build -f docker/lightweight/Dockerfile": "Tests/system/deploy/engine.py::build_image",
+    "docker build -f docker/lightweight/Dockerfile": "Tests/system/deploy/engine.py::build_images",
     "docker-compose -f docker/lightweight/docker-compose.yml up --detach": (
         "Tests/system/deploy/test_compose.py::test_a_job_goes_through_by_rpc_and_by_file"
     ),
@@ -105,7 +106,7 @@ class Session:
         self.root = self.directory / "root"
         for directory in ("usr/bin", "etc/systemd/system", "etc/sysusers.d", "etc/tmpfiles.d", "etc/dspy-orchestrator"):
             (self.root / directory).mkdir(parents=True)
-        for place in ("deploy", "docker", "clients", "scripts"):
+        for place in ("deploy", "docker", "clients", "scripts", "Sources"):
             (self.directory / place).symlink_to(ROOT / place)
         for file, text in PROGRAMS.items():
             (self.directory / file).write_text(text)
@@ -326,6 +327,32 @@ def test_every_flag_in_running_text_is_some_programs(document: Path, flags: set[
     named = {flag for span in spans(document) for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", span)}
     unknown = {flag for flag in named - flags - OTHERS if not any(each.startswith(flag) for each in flags)}
     assert unknown == set()
+
+
+@functools.cache
+def settings(*program: str) -> dict[tuple[str, str], str]:
+    """Of the program's --help: flag and variable, and the default."""
+    shown = subprocess.run([*program, "--help"], capture_output=True, text=True, timeout=60).stdout
+    option = re.compile(r"(--[a-z-]+) <[a-z-]+> (?:(?! --[a-z-]+ <).)*?\(env: ([A-Z_]+)[^;)]*(?:; default: ([^)]*))?\)")
+    return {(found[1], found[2]): found[3] or "" for found in option.finditer(re.sub(r"\s+", " ", shown))}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_a_table_of_settings_has_their_variables_and_defaults(document: Path) -> None:
+    served, run = settings(EXECUTABLE, "serve"), settings(str(RUNNER))
+    assert len(served) > 60
+    for row in re.findall(r"^\| (`--.*) \|$", document.read_text(), re.M):
+        cells = row.split(" | ")
+        flags, variables = (re.findall(pattern, cell) for pattern, cell in zip((FLAG, VARIABLE), cells, strict=False))
+        pairs = [pair for pair in zip(flags, variables, strict=False) if "…" not in pair[1]]
+        for pair in pairs:
+            assert pair in served or pair in run, pair
+        if len(flags) == 1 and pairs:
+            default = re.match(r"`?([\w./:]+)`?(?:;|$)", cells[2])
+            assert not default or default[1] in (served.get(pairs[0]), run.get(pairs[0])), row
+
+
+FLAG, VARIABLE = r"`(--[a-z-]+)`", r"`([A-Z_…]+)`"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
