@@ -10,8 +10,10 @@ public struct GatewayDependencies: Sendable {
     public var registry: MetricsRegistry
     /// false answers 404 on `/metrics`.
     public var isMetricsEnabled: Bool
-    /// True from the moment the server was asked to stop: it is not ready, and takes no jobs.
+    /// True from the moment the server was asked to stop: it is not ready.
     public var isDraining: @Sendable () -> Bool
+    /// False once it winds up, which may be a while after that.
+    public var takesJobs: @Sendable () -> Bool
     /// Called for each probe; must answer at once, from what is known.
     public var health: @Sendable () async -> [HealthCheck]
     /// Checks the payload and makes the job durable, as the RPC's SubmitJob does; throws `OrchestratorError`.
@@ -36,6 +38,7 @@ public struct GatewayDependencies: Sendable {
     public init(
         version: String, uptime: @escaping @Sendable () -> Duration, registry: MetricsRegistry,
         isMetricsEnabled: Bool = true, isDraining: @escaping @Sendable () -> Bool,
+        takesJobs: @escaping @Sendable () -> Bool,
         health: @escaping @Sendable () async -> [HealthCheck],
         submit: @escaping @Sendable (JobSpec) async throws -> Submission,
         submitMany: @escaping SubmitMany,
@@ -51,6 +54,7 @@ public struct GatewayDependencies: Sendable {
         self.registry = registry
         self.isMetricsEnabled = isMetricsEnabled
         self.isDraining = isDraining
+        self.takesJobs = takesJobs
         self.health = health
         self.submit = submit
         self.submitMany = submitMany

@@ -37,7 +37,7 @@ extension GatewayRoutes {
 
     /// The body of a request that brings jobs.
     func submissionBody(_ request: Request) async throws -> [UInt8] {
-        if dependencies.isDraining() {
+        if !dependencies.takesJobs() {
             throw OrchestratorError(.unavailable, "the server is stopping and takes no jobs; send it again in a moment")
         }
         return try await boundedBody(request)

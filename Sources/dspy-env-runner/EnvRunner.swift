@@ -116,7 +116,8 @@ struct EnvRunner {
     }
 }
 
-/// First to stop, so that nothing is claimed while the rest winds up.
+/// First to stop, so that nothing is claimed while the rest winds up. Without the delay that the server may have: nobody
+/// sends tasks to a runner, and what it leaves in pending/ another takes at once.
 private final class ClaimingService: Service {
     private let queue: FileQueue
     private let stopped = Atomic<Bool>(false)

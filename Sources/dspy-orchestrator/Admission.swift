@@ -5,7 +5,14 @@ import Synchronization
 
 /// Whether a job may come in: only while the server is not on its way out, and only with a payload that can be run.
 final class Admission: Sendable {
-    private let draining = Atomic<Bool>(false)
+    private enum Phase: UInt8, AtomicRepresentable {
+        case open
+        /// Takes jobs as before, while those who choose a server learn that this one is no choice.
+        case ending
+        case closed
+    }
+
+    private let phase = Atomic<Phase>(.open)
     private let slurm: SlurmBridge?
     private let validate: @Sendable (JobSpec) throws(OrchestratorError) -> Void
 
@@ -17,12 +24,17 @@ final class Admission: Sendable {
         self.validate = validate
     }
 
-    var isDraining: Bool { draining.load(ordering: .relaxed) }
+    /// From the moment the server was asked to stop.
+    var isEnding: Bool { phase.load(ordering: .relaxed) != .open }
 
-    func close() { draining.store(true, ordering: .relaxed) }
+    var isClosed: Bool { phase.load(ordering: .relaxed) == .closed }
+
+    func end() { phase.store(.ending, ordering: .relaxed) }
+
+    func close() { phase.store(.closed, ordering: .relaxed) }
 
     func admit(_ spec: JobSpec) throws(OrchestratorError) {
-        guard !isDraining else {
+        guard !isClosed else {
             throw OrchestratorError(
                 .unavailable, "the server is shutting down and takes no jobs; send the same job again to the next one"
             )
@@ -41,10 +53,13 @@ final class Admission: Sendable {
 struct AdmissionService: Service {
     let admission: Admission
     let health: HealthRegistry
+    let delay: Duration
 
     func run() async throws {
         try? await gracefulShutdown()
         health.drain()
+        admission.end()
+        await DrainDelay(delay).wait()
         admission.close()
     }
 }

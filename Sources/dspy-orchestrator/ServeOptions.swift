@@ -84,7 +84,13 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help:
-            "Seconds that running jobs have to end after SIGTERM. (env: ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS; default: 20)"
+            "Seconds from SIGTERM, when health turns to NOT_SERVING and /readyz to 503, until jobs are refused and the rest winds up; to be set where a load balancer or Kubernetes has to notice first. A second SIGTERM cuts it short. (env: ORCHESTRATOR_DRAIN_DELAY_SECONDS; default: 0)"
+    )
+    var drainDelaySeconds: String?
+
+    @Option(
+        help:
+            "Seconds that running jobs have to end after SIGTERM and that delay. (env: ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS; default: 20)"
     )
     var shutdownGraceSeconds: String?
 
@@ -200,6 +206,8 @@ struct ServeConfiguration {
     /// What the file of --config says about running jobs.
     var runner: RunnerSettings
     var retention: Retention
+    /// From not ready to taking no jobs.
+    var drainDelay: Duration
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
@@ -276,6 +284,9 @@ struct ServeConfiguration {
         ]
         isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
         retention = try Retention(options.retention, environment: environment)
+        drainDelay = try setting(
+            "drain-delay-seconds", "ORCHESTRATOR_DRAIN_DELAY_SECONDS", options.drainDelaySeconds,
+            "a number of seconds from 0 to 3600", .zero, Parse.seconds(0...3_600))
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
             "a number of seconds from 0 to 86400", .seconds(20), Parse.seconds(0...86_400))

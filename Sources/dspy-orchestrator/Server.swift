@@ -11,9 +11,9 @@ import ServiceLifecycle
 import Services
 import UnixSignals
 
-/// The parts put together. What happens at the end, in this order, is the reverse of `services` in `run`: no new jobs,
-/// running ones end or are stopped, their done files are written, streams end with a hint to resume, HTTP stops, sinks
-/// catch up, the ledger closes.
+/// The parts put together. What happens at the end, in this order, is the reverse of `services` in `run`: not ready any
+/// more, no new jobs, running ones end or are stopped, their done files are written, streams end with a hint to resume,
+/// HTTP stops, sinks catch up, the ledger closes.
 struct Server {
     private let configuration: ServeConfiguration
     private let logger: Logger
@@ -115,7 +115,8 @@ struct Server {
             configuration: gatewayConfiguration(credentials),
             dependencies: GatewayDependencies(
                 version: Version.current, uptime: { ContinuousClock.now - startedAt }, registry: metrics.registry,
-                isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isDraining },
+                isMetricsEnabled: configuration.isMetricsEnabled, isDraining: { admission.isEnding },
+                takesJobs: { !admission.isClosed },
                 health: { checks() },
                 submit: { spec in
                     try admission.admit(spec)
@@ -150,7 +151,7 @@ struct Server {
         ]
         if let slurm { services.append(SlurmService(bridge: slurm)) }
         services += [
-            AdmissionService(admission: admission, health: health)
+            AdmissionService(admission: admission, health: health, delay: configuration.drainDelay)
         ]
         if configuration.isDemo { services.append(DemoService(ledger: ledger, logger: logger)) }
         try await ServiceGroup(

@@ -12,6 +12,7 @@ import Testing
 final class GatewayFixture: Sendable {
     private struct State {
         var isDraining = false
+        var takesJobs = true
         var checks = [HealthCheck(name: "ledger", isHealthy: true)]
         var refusal: OrchestratorError?
     }
@@ -40,14 +41,17 @@ final class GatewayFixture: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: directory) }
 
-    func drain() { state.withLock { $0.isDraining = true } }
+    /// Asked to stop, and still serving as before.
+    func retire() { state.withLock { $0.isDraining = true } }
+    func drain() { state.withLock { ($0.isDraining, $0.takesJobs) = (true, false) } }
     func check(_ checks: HealthCheck...) { state.withLock { $0.checks = checks } }
     func refuse(_ error: OrchestratorError) { state.withLock { $0.refusal = error } }
 
     func dependencies(isMetricsEnabled: Bool = true) -> GatewayDependencies {
         GatewayDependencies(
             version: "1.2.3", uptime: { .seconds(90) }, registry: registry, isMetricsEnabled: isMetricsEnabled,
-            isDraining: { self.state.withLock { $0.isDraining } }, health: { self.state.withLock { $0.checks } },
+            isDraining: { self.state.withLock { $0.isDraining } }, takesJobs: { self.state.withLock { $0.takesJobs } },
+            health: { self.state.withLock { $0.checks } },
             submit: { spec in
                 if let refusal = self.state.withLock({ $0.refusal }) { throw refusal }
                 return try await self.ledger.submit(spec)

@@ -36,7 +36,7 @@ import Testing
     @Test func `it is not ready while it drains`() async throws {
         try await GatewayFixture.test { client, fixture in
             #expect(try await client.get("/readyz").text == "ok")
-            fixture.drain()
+            fixture.retire()
             let answer = try await client.get("/readyz")
             #expect(answer.status == 503)
             #expect(answer.text.contains("[-]shutdown failed: the server is stopping"))

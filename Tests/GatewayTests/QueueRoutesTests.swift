@@ -100,8 +100,10 @@ import Testing
         }
     }
 
-    @Test func `a server that stops takes no jobs`() async throws {
+    @Test func `a server that stops takes no jobs once it winds up`() async throws {
         try await GatewayFixture.test { client, fixture in
+            fixture.retire()
+            #expect(try await client.send(.post, "/queue/submit", "{}").status == 200)
             fixture.drain()
             let answer = try await client.send(.post, "/queue/submit", "{}")
             #expect(answer.status == 503)

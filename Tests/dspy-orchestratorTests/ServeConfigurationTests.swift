@@ -21,6 +21,8 @@ import Testing
         #expect(defaults.queueDirectory == "logs/env_queue")
         #expect(defaults.logDirectory == "logs")
         #expect(!defaults.isDemo && defaults.isMetricsEnabled)
+        // Whoever sits at a terminal does not wait for anything.
+        #expect(defaults.drainDelay == .zero)
     }
 
     @Test func aFlagBeatsItsVariableAndAnEmptyVariableIsAbsent() throws {
@@ -37,6 +39,7 @@ import Testing
         (["--http-listen", "127.0.0.1:99999"], "--http-listen", "99999"),
         (["--demo", "perhaps"], "--demo", "perhaps"),
         (["--cpu-short-limit", "0"], "--cpu-short-limit", "0"),
+        (["--drain-delay-seconds", "3601"], "--drain-delay-seconds", "0 to 3600"),
         (["--shutdown-grace-seconds", "soon"], "--shutdown-grace-seconds", "soon"),
         (["--log-level", "loud"], "--log-level", "loud"),
         (["--log-format", "xml"], "--log-format", "text or json"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from server import ROOT, Server
+from server import EXECUTABLE, ROOT, Server
 
 EXAMPLES = ROOT / "clients" / "python" / "examples"
 
@@ -22,6 +22,20 @@ def run(server: Server, name: str, *arguments: str) -> str:
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def test_every_example_is_run_here_and_told_of() -> None:
+    names = {path.name for path in EXAMPLES.glob("*.py")} - {"grpo_trainer.py", "capitals.py"}
+    here, told = Path(__file__).read_text(), (EXAMPLES / "README.md").read_text()
+    assert not [name for name in names if f'"{name}"' not in here or f"({name})" not in told]
+
+
+def test_the_demo_finds_everything_as_expected() -> None:
+    """What scripts/demo runs once it has built a release."""
+    demo = [sys.executable, str(ROOT / "scripts" / "demo.py"), EXECUTABLE]
+    ended = subprocess.run(demo, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.splitlines()[-1] == "all as expected"
 
 
 def test_follow_events(server: Server) -> None:

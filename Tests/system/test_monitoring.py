@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from server import ROOT, Server
@@ -182,7 +183,45 @@ def test_the_documentation_tells_of_metrics_that_exist_and_of_their_kind(server:
     text = (ROOT / "Documentation/monitoring.md").read_text()
     documented = re.findall(r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \|", text, re.M)
     assert len(documented) > 50
-    assert set(documented) <= types | {(name, "gauge") for name in CONDITIONAL}
+    always = {each for each in documented if not each[0].startswith(("slurm_", "env_runner_"))}
+    assert always <= types | {(name, "gauge") for name in CONDITIONAL}
+
+
+def metrics_of_the_sources() -> dict[str, str]:
+    """Each with its help: a name, and behind it a sentence."""
+    made = re.compile(r'"([a-z]+_[a-z_]+)",\s*(?:help:\s*)?"([A-Z][^"]*[.;][^"]*)"')
+    sources = (file.read_text() for file in (ROOT / "Sources").rglob("*.swift"))
+    return {found[1]: found[2] for text in sources for found in made.finditer(text)}
+
+
+def test_every_metric_is_documented_in_the_words_of_its_help(server: Server) -> None:
+    metrics = metrics_of_the_sources()
+    server.request("/metrics")
+    assert set(re.findall(r"^# TYPE (\S+)", server.request("/metrics").text, re.M)) <= set(metrics)
+    text = (ROOT / "Documentation/monitoring.md").read_text()
+    documented = dict(re.findall(r"^\| `([a-z_]+)` \| \w+ \| [^|]*\| ([^|]+?) \|$", text, re.M))
+    assert set(documented) == set(metrics)
+    # A document may add when a metric is there.
+    assert {name: words for name, words in metrics.items() if not documented[name].startswith(words.rstrip("."))} == {}
+
+
+def test_every_alert_is_documented_with_what_to_do() -> None:
+    rules = [
+        rule for group in yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"] for rule in group["rules"]
+    ]
+    alerts = {rule["alert"]: rule for rule in rules if "alert" in rule}
+    text = (ROOT / "Documentation/monitoring.md").read_text()
+    documented = {
+        row[0]: row[1:] for row in re.findall(r"^\| `(Orchestrator\w+)` \| (\w+), ([^|]+) \| (.+) \|$", text, re.M)
+    }
+    assert {
+        name: (
+            rule["labels"]["severity"],
+            f"after {rule['for']}" if "for" in rule else "at once",
+            rule["annotations"]["description"],
+        )
+        for name, rule in alerts.items()
+    } == documented
 
 
 def test_promtool_finds_no_fault_with_the_metrics(server: Server, client: Client) -> None:

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from eventually import eventually
+from grpc_health.v1 import health_pb2 as health_pb
+from grpc_health.v1 import health_pb2_grpc as health_grpc
 from grpc_reflection.v1alpha import reflection_pb2 as reflection
 from grpc_reflection.v1alpha import reflection_pb2_grpc as reflection_grpc
 from refusals import reason, refused
@@ -23,6 +26,52 @@ def test_a_signal_stops_it_cleanly(server: Server, number: signal.Signals) -> No
     assert server.process is not None
     server.process.send_signal(number)
     assert server.wait(30) == 0
+
+
+def test_during_the_drain_delay_it_is_not_ready_and_serves_as_before(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--drain-delay-seconds", "600").start()
+    try:
+        health = health_grpc.HealthStub(server.channel())
+        watch = health.Watch(health_pb.HealthCheckRequest(), timeout=60)
+        assert next(watch).status == health_pb.HealthCheckResponse.SERVING
+        events = server.stub().StreamEvents(pb.StreamEventsRequest())
+        server.terminate()
+        # Whoever watches is told at once, whoever asks now and then finds out.
+        assert next(watch).status == health_pb.HealthCheckResponse.NOT_SERVING
+        ready = server.request("/readyz?verbose")
+        assert ready.status == 503
+        assert "shutdown" in ready.text
+        assert server.request("/livez").status == 200
+        with server.client() as client:
+            job = client.submit(["true"], job_id="by-rpc")
+            assert client.wait(job.job_id, timeout=60).state == "succeeded"
+        body = b'{"id": "by-http", "payload": {"command": ["true"]}}'
+        assert server.request("/queue/submit", body).status == 200
+        (server.queue / "pending" / "by-file.json").write_text('{"id": "by-file", "payload": {"command": ["true"]}}')
+        for name in ("by-http", "by-file"):
+            assert server.done_file(name)["status"] == "completed"
+        ended = {"by-rpc", "by-http", "by-file"}
+        while ended:
+            event = next(events)
+            if event.type == "task_completed":
+                ended.remove(event.job_id)
+        # Nobody has to wait for it: a second signal ends the delay, and what follows goes its way.
+        server.terminate()
+        assert reason(refused(lambda: list(events))) == ("SERVER_STOPPING", {})
+        assert server.wait(30) == 0
+    finally:
+        server.close()
+
+
+def test_the_drain_delay_ends_by_itself(tmp_path: Path) -> None:
+    server = Server(tmp_path, ORCHESTRATOR_DRAIN_DELAY_SECONDS="1.5").start()
+    try:
+        before = time.monotonic()
+        server.terminate()
+        assert server.wait(60) == 0
+        assert time.monotonic() - before >= 1.5
+    finally:
+        server.close()
 
 
 def test_streams_end_with_unavailable_when_it_stops(server: Server) -> None:

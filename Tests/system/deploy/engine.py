@@ -19,8 +19,23 @@ from programs import RUNNER
 from server import EXECUTABLE, ROOT
 
 IMAGE = "dspy-orchestrator:test"
+EXTRA_IMAGE = "dspy-orchestrator:test-extra"
+"""With further packages. One for all, as each image with some takes a while to make."""
+
+PROMETHEUS_IMAGE = "prometheus:test"
+"""Debian's Prometheus, started as the official image starts its own."""
+
 COMPOSE_FILE = ROOT / "docker" / "lightweight" / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "lightweight" / "Dockerfile"
+
+PROMETHEUS_DOCKERFILE = f"""
+FROM {EXTRA_IMAGE}
+USER root
+RUN install --directory --owner nobody --group nogroup /prometheus
+USER nobody
+ENTRYPOINT ["prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+"""
 
 # Debian's own client, which brings BuildKit along: newer ones want a plugin for it.
 DOCKER = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else "docker"
@@ -90,20 +105,25 @@ class Engine:
     def inspect(self, container: str) -> Any:
         return json.loads(self.docker("inspect", container))[0]
 
-    def build_image(self) -> None:
-        """The Dockerfile's own image, from programs that were built already and a base made of Debian's packages."""
+    def build_images(self) -> None:
+        """The Dockerfile's own images, from programs that were built already and a base made of Debian's packages."""
         base = self.directory / "base.tar"
         subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", str(base)], check=True, timeout=600)
         self.docker("import", str(base), "debian:test")
         base.unlink()
         self.docker("import", str(programs_archive(self.directory)), "dspy-programs:test")
-        arguments = ["DEBIAN_IMAGE=debian:test", "PROGRAMS=dspy-programs:test"]
-        self.docker(
-            *["build", "--network", "host", "--file", str(DOCKERFILE), "--tag", IMAGE],
-            *[word for each in arguments for word in ("--build-arg", each)],
-            str(ROOT),
-            timeout=600,
-        )
+        for tag, packages in ((IMAGE, ""), (EXTRA_IMAGE, "munge prometheus")):
+            arguments = ["DEBIAN_IMAGE=debian:test", "PROGRAMS=dspy-programs:test", f"EXTRA_PACKAGES={packages}"]
+            self.docker(
+                *["build", "--network", "host", "--file", str(DOCKERFILE), "--tag", tag],
+                *[word for each in arguments for word in ("--build-arg", each)],
+                str(ROOT),
+                timeout=600,
+            )
+        prometheus = self.directory / "prometheus"
+        prometheus.mkdir()
+        (prometheus / "Dockerfile").write_text(PROMETHEUS_DOCKERFILE)
+        self.docker("build", "--network", "none", "--tag", PROMETHEUS_IMAGE, str(prometheus))
 
 
 def programs_archive(directory: Path) -> Path:
@@ -134,7 +154,9 @@ class Project:
 
     def compose(self, *arguments: str) -> str:
         return self.engine.run(
-            "docker-compose", "--file", str(COMPOSE_FILE), "--project-name", self.name, *arguments, DSPY_IMAGE=IMAGE
+            *["docker-compose", "--file", str(COMPOSE_FILE), "--project-name", self.name, *arguments],
+            DSPY_IMAGE=IMAGE,
+            PROMETHEUS_IMAGE=PROMETHEUS_IMAGE,
         ).stdout
 
     def up(self, *services: str) -> None:
@@ -171,11 +193,14 @@ class Project:
             60,
         )
 
+    def asked_inside(self, url: str) -> Any:
+        """JSON, as the server's container gets it from another one."""
+        return json.loads(self.engine.docker("exec", self.orchestrator, "curl", "--fail", "--silent", "--globoff", url))
+
     def states(self) -> dict[str, str]:
         """Of all jobs, by HTTP."""
-        url = "http://127.0.0.1:9097/v1/jobs?page_size=1000"
-        answer = self.engine.docker("exec", self.orchestrator, "curl", "--fail", "--silent", url)
-        return {job["job_id"]: job["state"] for job in json.loads(answer)["jobs"]}
+        answer = self.asked_inside("http://127.0.0.1:9097/v1/jobs?page_size=1000")
+        return {job["job_id"]: job["state"] for job in answer["jobs"]}
 
     def python(self, *arguments: str) -> str:
         """Python, from outside of the containers, where the published ports are."""

@@ -164,10 +164,35 @@ def test_autoscaling_decides_the_number_of_runners_and_nobody_else() -> None:
 
 def test_there_is_time_to_end_before_the_kill() -> None:
     for each in SETS:
-        data = one(values(each), "ConfigMap")["data"]
-        grace = int(data["ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS"])
-        pod = one(values(each), "StatefulSet")["spec"]["template"]["spec"]
-        assert pod["terminationGracePeriodSeconds"] >= grace + 5 + 20
+        assert _time_to_end(values(each)) >= 25
+    # What says otherwise than the values counts as well.
+    settings = {"ORCHESTRATOR_DRAIN_DELAY_SECONDS": "40.5", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS": 300}
+    changed = merged(values("minimal"), {"orchestrator": {"settings": settings}})
+    assert 25 <= _time_to_end(changed) <= 26
+    changed = merged(values("minimal"), {"orchestrator": {"drainDelaySeconds": 90}})
+    assert _time_to_end(changed) == 25
+
+
+def _time_to_end(values: dict[str, Any]) -> float:
+    """Seconds that the server's pod has once the server has waited and its jobs have had their grace."""
+    data = one(values, "ConfigMap")["data"]
+    pod = one(values, "StatefulSet")["spec"]["template"]["spec"]
+    waits = ("ORCHESTRATOR_DRAIN_DELAY_SECONDS", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS")
+    return float(pod["terminationGracePeriodSeconds"]) - sum(float(data[name]) for name in waits)
+
+
+def test_a_runner_has_time_to_end_before_the_kill() -> None:
+    for more in ({}, {"envRunner": {"settings": {"ENV_RUNNER_SHUTDOWN_GRACE_SECONDS": 120}}}):
+        changed = merged(values("production"), more)
+        data = one(changed, "ConfigMap", "dspy-orchestrator-env-runner")["data"]
+        pod = one(changed, "Deployment", "dspy-orchestrator-env-runner")["spec"]["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] == int(data["ENV_RUNNER_SHUTDOWN_GRACE_SECONDS"]) + 15
+
+
+def test_an_end_needs_no_hook() -> None:
+    """The server waits by itself, serving; a runner that slept in a hook would go on claiming tasks."""
+    for name in SETS:
+        assert "preStop" not in golden(name)
 
 
 def test_every_container_is_confined() -> None:

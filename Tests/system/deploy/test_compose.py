@@ -1,9 +1,11 @@
-"""The image, built and started by a real Docker engine, and the services of docker-compose.yml."""
+"""The image, built and started by a real Docker engine, the services of docker-compose.yml, and the chart's munged."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from engine import COMPOSE_FILE, DOCKERFILE, IMAGE, Engine, Project
+from chart import one, values
+from engine import COMPOSE_FILE, DOCKERFILE, EXTRA_IMAGE, IMAGE, Engine, Project
 from eventually import eventually
 from programs import RUNNER, variables
 from server import EXECUTABLE, ROOT
@@ -33,7 +36,7 @@ def engine() -> Iterator[Engine]:
     made = Engine()
     try:
         made.start(builds=True)
-        made.build_image()
+        made.build_images()
         made.stop()
         made.start(builds=False)
         yield made
@@ -148,6 +151,70 @@ def test_nothing_is_lost_when_a_runner_is_killed_and_the_server_restarted(projec
     assert not list((queue / "pending").iterdir())
 
 
+@needs_root
+@pytest.mark.timeout(900)
+def test_prometheus_finds_the_server_and_both_runners_and_has_the_rules(project: Project) -> None:
+    project.compose("up", "--detach", "--no-build", "orchestrator", "env-runner", "prometheus")
+    (prometheus,) = project.containers("prometheus")
+    api = "http://prometheus:9090/api/v1"
+
+    def up() -> dict[str, int]:
+        assert project.engine.inspect(prometheus)["State"]["Running"], project.compose("logs", "prometheus")
+        try:
+            found = project.asked_inside(f"{api}/query?query=count+by(job)(up==1)")["data"]["result"]
+        except AssertionError:  # not yet listening
+            return {}
+        return {each["metric"]["job"]: int(each["value"][1]) for each in found}
+
+    eventually(lambda: up() == {"dspy-orchestrator": 1, "dspy-env-runner": 2}, "all are scraped", 90)
+    groups = project.asked_inside(f"{api}/rules")["data"]["groups"]
+    loaded = {rule["name"] for group in groups for rule in group["rules"]}
+    rules = yaml.safe_load((ROOT / "deploy" / "monitoring" / "rules.yml").read_text())["groups"]
+    assert loaded == {rule.get("alert") or rule["record"] for group in rules for rule in group["rules"]}
+
+
+@needs_root
+@pytest.mark.timeout(900)
+def test_the_charts_munged_signs_for_the_server_beside_it(engine: Engine, tmp_path: Path) -> None:
+    """Its containers as the pod has them: user, read-only root, no capabilities, and volumes of the pod's group."""
+    pod = one(values("slurm"), "StatefulSet")["spec"]["template"]["spec"]
+    user, group = (pod["securityContext"][name] for name in ("runAsUser", "fsGroup"))
+    for volume in ("munge", "munge-key", "munge-secret"):
+        (tmp_path / volume).mkdir()
+        shutil.chown(tmp_path / volume, 0, group)
+        (tmp_path / volume).chmod(0o2777)
+    key = tmp_path / "munge-secret" / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    shutil.chown(key, 0, group)
+    key.chmod(0o440)
+    tmp_path.chmod(0o755)
+
+    def run(container: dict[str, Any], command: list[str], *options: str) -> str:
+        mounts = [
+            f"--volume={tmp_path / each['name']}:{each['mountPath']}{':ro' if each.get('readOnly') else ''}"
+            for each in container["volumeMounts"]
+            if (tmp_path / each["name"]).exists()
+        ]
+        confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none"]
+        return engine.docker(
+            *["run", *options, *confined, f"--user={user}:{group}", *mounts],
+            *[f"--entrypoint={command[0]}", EXTRA_IMAGE, *command[1:]],
+        )
+
+    (first,) = pod["initContainers"]
+    run(first, first["command"], "--rm")
+    server, munged = pod["containers"]
+    name = run(munged, munged["command"], "--detach")
+    try:
+        probe = ["docker", "exec", name, *munged["readinessProbe"]["exec"]["command"]]
+        eventually(lambda: engine.run(*probe, check=False).returncode == 0, "munged is ready")
+        said = run(server, ["sh", "-c", "munge --no-input | unmunge"], "--rm")
+        assert re.search(r"STATUS: +Success", said)
+        assert re.search(rf"UID: .*\({user}\)", said)
+    finally:
+        engine.docker("rm", "--force", name)
+
+
 def test_docker_and_compose_find_no_fault() -> None:
     subprocess.run([ROOT / ".venv/bin/hadolint", str(DOCKERFILE)], check=True, timeout=60)
     subprocess.run(
@@ -168,6 +235,18 @@ def test_what_the_profiles_mount_is_there_and_prometheus_takes_it(tmp_path: Path
     for name in ("prometheus.yml", "rules.yml"):
         (tmp_path / name).write_text(mounted[f"/etc/prometheus/{name}"].read_text())
     subprocess.run(["promtool", "check", "config", str(tmp_path / "prometheus.yml")], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("service", "program", "rest"), [("orchestrator", "ORCHESTRATOR", 25), ("env-runner", "ENV_RUNNER", 15)]
+)
+def test_there_is_time_to_end_before_the_kill(service: str, program: str, rest: int) -> None:
+    content = yaml.safe_load(COMPOSE_FILE.read_text())["services"][service]
+    waits = [
+        float(content["environment"].get(f"{program}_{name}_SECONDS", 0)) for name in ("DRAIN_DELAY", "SHUTDOWN_GRACE")
+    ]
+    assert waits[1] > 0
+    assert float(content["stop_grace_period"].removesuffix("s")) >= sum(waits) + rest
 
 
 def test_the_programs_know_every_variable() -> None:

@@ -80,6 +80,16 @@ def test_server_and_runner_are_confined_alike() -> None:
     assert server == runner
 
 
+def test_there_is_time_to_end_before_the_kill() -> None:
+    """With the delay and the grace that the example names, which are the defaults, and 25 s for what follows."""
+    waits = re.findall(
+        r"^#ORCHESTRATOR_(?:DRAIN_DELAY|SHUTDOWN_GRACE)_SECONDS=(\d+)", (SYSTEMD / "orchestrator.env").read_text(), re.M
+    )
+    assert len(waits) == 2
+    assert int(settings("dspy-orchestrator.service")["TimeoutStopSec"][0]) >= sum(map(int, waits)) + 25
+    assert int(settings("dspy-env-runner@.service")["TimeoutStopSec"][0]) >= 20 + 15
+
+
 def test_jobs_outlive_a_crash_of_the_server_and_no_task_outlives_its_runner() -> None:
     server, runner = settings("dspy-orchestrator.service"), settings("dspy-env-runner@.service")
     assert server["KillMode"] == ["process"]

@@ -128,11 +128,16 @@ grpc: {port: {{ .Values.service.grpcPort }}, service: dspy_orchestrator.v1.Orche
 {{- end -}}
 {{- end -}}
 
-{{/* Takes seconds. Endpoints forget a pod while it is in its preStop. */}}
-{{- define "orchestrator.preStop" -}}
-lifecycle:
-  preStop:
-    exec: {command: [sleep, {{ . | quote }}]}
+{{/*
+Takes {environment, names, rest}: what the program is told, the variables whose seconds add up, and what comes after them.
+From the environment, as settings may say otherwise than the values.
+*/}}
+{{- define "orchestrator.terminationGrace" -}}
+{{- $seconds := float64 .rest -}}
+{{- range .names -}}
+{{- $seconds = addf $seconds (get $.environment .) -}}
+{{- end -}}
+{{- ceil $seconds | int -}}
 {{- end -}}
 
 {{- define "orchestrator.claimSpec" -}}
