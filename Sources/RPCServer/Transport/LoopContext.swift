@@ -16,8 +16,9 @@ final class LoopContext {
     let maxOpenCalls: Int
     /// Calls open on the loop's connections.
     var openCalls = 0
-    /// Output is gathered here and written at once.
-    var scratch: ByteBuffer
+    /// Output is gathered here and written at once. No `ByteBuffer`: each look at one is checked at run time for exclusive
+    /// access.
+    let output = UnsafeMutableRawBufferPointer.allocate(byteCount: LoopContext.writeSize, alignment: 16)
     private(set) var connections: [ObjectIdentifier: GRPCChannelHandler] = [:]
     private var dirty: [GRPCChannelHandler] = []
     private var isDraining = false
@@ -38,8 +39,9 @@ final class LoopContext {
         maxOpenCalls = max(1, policy.maxOpenCalls / loops)
         executor = LoopExecutor(eventLoop)
         answered = Array(repeating: 0, count: calls.methods.count)
-        scratch = ByteBufferAllocator().buffer(capacity: Self.writeSize)
     }
+
+    deinit { output.deallocate() }
 
     /// Counts a connection that the server ends. Abuse is logged, once for a connection and not without end.
     func report(_ end: ConnectionEnd, of channel: any Channel) {
