@@ -72,6 +72,7 @@ struct cng_session {
   size_t header_count, header_capacity;
   size_t block_start;  // of the arriving block in headers
   bool block_open;     // it is not whole yet: it outlives the record
+  stream *in_block;    // whose request that is: asking libnghttp2 for each field is a look-up in a table
   bool out_of_memory;
 
   stream *open;
@@ -292,6 +293,7 @@ static int on_begin_headers(nghttp2_session *inner, const nghttp2_frame *frame, 
   if (made == NULL) return NGHTTP2_ERR_CALLBACK_FAILURE;
   session->block_start = session->header_count;
   session->block_open = true;
+  session->in_block = made;
   nghttp2_session_set_stream_user_data(inner, frame->hd.stream_id, made);
   made->open_next = session->open;
   if (session->open != NULL) session->open->open_previous = made;
@@ -322,7 +324,8 @@ static int on_header(nghttp2_session *inner, const nghttp2_frame *frame, nghttp2
   (void)inner;
   (void)flags;
   cng_session *session = user_data;
-  stream *stream = stream_of(session, frame->hd.stream_id);
+  stream *stream = session->in_block;
+  if (stream == NULL || stream->public.id != frame->hd.stream_id) stream = stream_of(session, frame->hd.stream_id);
   if (stream == NULL) return 0;
   nghttp2_vec name_text = nghttp2_rcbuf_get_buf(name), value_text = nghttp2_rcbuf_get_buf(value);
   stream->header_bytes += (uint32_t)(name_text.len + value_text.len + 32);
@@ -395,6 +398,7 @@ static int on_frame(nghttp2_session *inner, const nghttp2_frame *frame, void *us
       if (frame->hd.type == NGHTTP2_HEADERS && stream->in_request) {
         stream->in_request = false;
         session->block_open = false;
+        session->in_block = NULL;
         stream->public.request.first_header = session->block_start;
         stream->public.request.header_count = session->header_count - session->block_start;
         if (append_event(session, CNG_EVENT_REQUEST, stream) == NULL) return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -428,6 +432,7 @@ static int on_stream_close(nghttp2_session *inner, int32_t id, uint32_t code, vo
   nghttp2_session_set_stream_user_data(inner, id, NULL);
   if (!stream->answered) count_reset(session);
   stream->public.gone = true;
+  if (session->in_block == stream) session->in_block = NULL;
   close_stream(session, stream);
   cng_event *event = append_event(session, CNG_EVENT_CLOSED, stream);
   if (event != NULL) event->code = code;
