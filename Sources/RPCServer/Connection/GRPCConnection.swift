@@ -38,8 +38,10 @@ final class GRPCConnection {
     private let loop: LoopContext
     private let router: Router
     private let limits: ServerLimits
-    private var slots: [Slot] = []
-    private var freeSlots: [UInt32] = []
+    // Unchecked, for the checks at run time cost more than what they guarded: all of this belongs to one thread, and
+    // what is called while a slot is being accessed is its own value (`CallMachine`), which can't reach this object.
+    @exclusivity(unchecked) private var slots: [Slot] = []
+    @exclusivity(unchecked) private var freeSlots: [UInt32] = []
     private var bufferedBytes = 0
     private(set) var isDraining = false
     /// Who is at the other end; set by the transport.
@@ -62,9 +64,13 @@ final class GRPCConnection {
     // MARK: Bytes
 
     /// Takes what the peer sent. After an error: drain what is left to say, and close.
-    func received(_ bytes: UnsafeRawBufferPointer) throws {
+    func received(_ bytes: UnsafeRawBufferPointer, at now: NIODeadline = .now()) throws {
         guard !isClosed else { return }
-        defer { countRefusedStreams() }
+        loop.beganRecord(at: now)
+        defer {
+            loop.endedRecord()
+            countRefusedStreams()
+        }
         try session.feed(bytes) { process($0) }
     }
 
@@ -225,8 +231,6 @@ final class GRPCConnection {
     // MARK: The record
 
     private func process(_ events: UnsafeBufferPointer<cng_event>) {
-        loop.beganRecord()
-        defer { loop.endedRecord() }
         var index = 0
         while index < events.count {
             let event = events[index]
@@ -710,7 +714,7 @@ final class GRPCConnection {
     }
 
     private func tellEnd(_ slot: Int, _ code: StatusCode, _ duration: Duration) {
-        guard let notes = slots[slot].notes.take() else { return }
+        guard !loop.policy.interceptors.isEmpty, let notes = slots[slot].notes.take() else { return }
         let summary = CallSummary(
             path: router.methods[slots[slot].method].path, code: code, duration: duration, peer: peer, notes: notes)
         for interceptor in loop.policy.interceptors { interceptor.ended(summary) }

@@ -24,7 +24,8 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private var isClosing = false
     private var closing: Scheduled<Void>?
 
-    private var scanner = FrameScanner()
+    // Unchecked: a value that can't reach this object, whose only mutation is one call of its own.
+    @exclusivity(unchecked) private var scanner = FrameScanner()
     private var pings: PingPolicy
     private var idleFrames: TokenBucket
     private var timers: ConnectionTimers
@@ -91,12 +92,13 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         guard !isClosing, !hasFailed else { return }
         let buffer = unwrapInboundIn(data)
         isReading = true
+        let now = NIODeadline.now()
         do {
             try buffer.withUnsafeReadableBytes { bytes in
                 if isStuck { inputWhileStuck += bytes.count }
                 let tally = scanner.scan(bytes)
-                if let end = judge(tally) { return abort(end) }
-                try connection.received(bytes)
+                if let end = judge(tally, at: now) { return abort(end) }
+                try connection.received(bytes, at: now)
                 // After libnghttp2, whose verdict goes first.
                 if let violation = tally.violation { connection.blame(violation) }
             }
@@ -182,8 +184,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     // MARK: Abuse
 
     /// What the policies say of the frames, before anything is done about them.
-    private func judge(_ tally: FrameScanner.Tally) -> ConnectionEnd? {
-        let now = NIODeadline.now()
+    private func judge(_ tally: FrameScanner.Tally, at now: NIODeadline) -> ConnectionEnd? {
         let unfinished = scanner.unfinished
         let bringsNearer = timers.awaitsPong || unfinished != nil
         timers.received(tally, unfinished: unfinished, at: now)

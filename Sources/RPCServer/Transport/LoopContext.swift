@@ -61,23 +61,25 @@ final class LoopContext {
 
     /// When the record being walked was begun: one look at the clock serves all its calls.
     private(set) var recordBegan = NIODeadline.uptimeNanoseconds(0)
-    /// Calls answered at once since then, by method.
-    private var answered: [Int]
-    private var hasAnswered = false
+    /// Calls answered at once since then, by method. Unchecked: these lines belong to one thread, and nothing is called
+    /// while they access it.
+    @exclusivity(unchecked) private var answered: [Int]
+    private var answeredTotal = 0
 
-    func beganRecord() { recordBegan = .now() }
+    func beganRecord(at now: NIODeadline) { recordBegan = now }
 
     func answeredAtOnce(_ method: Int) {
         answered[method] += 1
-        hasAnswered = true
+        answeredTotal += 1
     }
 
     /// Each call answered at once took its share of the walk; a clock read for each would cost more than some answers.
     func endedRecord() {
-        guard hasAnswered else { return }
-        hasAnswered = false
-        let share = (NIODeadline.now() - recordBegan).nanoseconds / Int64(answered.reduce(0, +))
-        for (method, count) in answered.enumerated() where count > 0 {
+        guard answeredTotal > 0 else { return }
+        let share = (NIODeadline.now() - recordBegan).nanoseconds / Int64(answeredTotal)
+        answeredTotal = 0
+        for method in answered.indices where answered[method] > 0 {
+            let count = answered[method]
             calls.methods[method].handled(.ok, calls: count)
             calls.methods[method].sent(count)
             calls.methods[method].took(nanoseconds: share, calls: count)
