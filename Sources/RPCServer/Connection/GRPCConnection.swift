@@ -13,6 +13,8 @@ final class GRPCConnection {
 
     private struct Slot {
         var generation: UInt32 = 0
+        /// The next free slot while this one is free; `noSlot` after the last.
+        var nextFree = noSlot
         var stream: HTTP2Session.Stream?
         var method = 0
         var machine: CallMachine
@@ -41,7 +43,10 @@ final class GRPCConnection {
     // Unchecked, for the checks at run time cost more than what they guarded: all of this belongs to one thread, and
     // what is called while a slot is being accessed is its own value (`CallMachine`), which can't reach this object.
     @exclusivity(unchecked) private var slots: [Slot] = []
-    @exclusivity(unchecked) private var freeSlots: [UInt32] = []
+    private var firstFree = noSlot
+    private static let noSlot = UInt32.max
+    /// Calls that hold a slot.
+    private(set) var openCalls = 0
     private var bufferedBytes = 0
     private(set) var isDraining = false
     /// Who is at the other end; set by the transport.
@@ -112,8 +117,6 @@ final class GRPCConnection {
     /// Nothing more will come or go: a fatal GOAWAY is out, or either side has said GOAWAY and no stream is left.
     var isFinished: Bool { isClosed || !session.isAlive }
 
-    /// Calls that hold a slot.
-    var openCalls: Int { slots.count - freeSlots.count }
     var openStreams: Int { isClosed ? 0 : session.openStreams }
     /// What libnghttp2, or the shim, ended the connection for.
     var blame: ConnectionEnd? {
@@ -346,7 +349,8 @@ final class GRPCConnection {
             }
             notes = found
         }
-        let slot = occupy(stream, method: method, deadline: deadline, encoding: encoding, notes: notes)
+        let slot = occupy(stream, method: method, deadline: deadline, encoding: encoding)
+        if notes != nil { slots[slot].notes = notes }
         loop.calls.methods[method].started()
         if router.immediates[method] != nil { return }
         // What a handler may ask of the headers must be copied before the record is cleared; a method that is answered
@@ -723,12 +727,12 @@ final class GRPCConnection {
     // MARK: Slots
 
     private func occupy(
-        _ stream: HTTP2Session.Stream, method: Int, deadline: NIODeadline?, encoding: MessageEncoding,
-        notes: CallNotes?
+        _ stream: HTTP2Session.Stream, method: Int, deadline: NIODeadline?, encoding: MessageEncoding
     ) -> Int {
         let index: Int
-        if let free = freeSlots.popLast() {
-            index = Int(free)
+        if firstFree != Self.noSlot {
+            index = Int(firstFree)
+            firstFree = slots[index].nextFree
         } else {
             index = slots.count
             slots.append(Slot(machine: CallMachine(messageLimit: limits.maxRequestBytes)))
@@ -738,10 +742,9 @@ final class GRPCConnection {
         slots[index].deadline = deadline
         slots[index].startedAt = loop.recordBegan
         slots[index].progressAt = loop.recordBegan
-        slots[index].notes = notes
-        slots[index].metadata = nil
         slots[index].machine = CallMachine(messageLimit: limits.maxRequestBytes, encoding: encoding)
         stream.pointee.slot = UInt32(index)
+        openCalls += 1
         loop.openCalls += 1
         return index
     }
@@ -757,10 +760,13 @@ final class GRPCConnection {
         } else if wasOpen {
             handled(index, code)
         }
+        openCalls -= 1
         loop.openCalls -= 1
+        if slots[index].metadata != nil { slots[index].metadata = nil }
         slots[index].stream = nil
         slots[index].generation &+= 1
-        freeSlots.append(UInt32(index))
+        slots[index].nextFree = firstFree
+        firstFree = UInt32(index)
     }
 
     /// Ends a call with a status other than its handler's answer.
