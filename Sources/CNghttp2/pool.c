@@ -25,6 +25,7 @@ struct cng_pool {
   size_t references;
   free_block *free[class_count];
   uint32_t kept[class_count];
+  cng_spares spares;
 };
 
 static _Thread_local cng_pool *thread_pool;
@@ -113,3 +114,7 @@ void cng_pool_release(cng_pool *pool) {
 }
 
 nghttp2_mem *cng_pool_memory(cng_pool *pool) { return &pool->memory; }
+
+cng_spares *cng_pool_spares(cng_pool *pool) { return &pool->spares; }
+
+bool cng_pool_is_last(const cng_pool *pool) { return pool->references == 1; }

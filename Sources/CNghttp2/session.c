@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "pool.h"
+#include "spares.h"
 
 // Debian keeps the version at 1.52 while back-porting these two, so look for the symbols, not for a version.
 extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *, uint64_t, uint64_t) __attribute__((weak));
@@ -14,7 +15,7 @@ extern void nghttp2_option_set_max_continuations(nghttp2_option *, size_t) __att
 enum {
   frame_header = 9,       // bytes of one (RFC 9113 §4.1)
   kept_output = 4096,     // bytes of output buffer that a stream keeps for its next life
-  kept_streams = 256,     // streams a session keeps for reuse
+  kept_streams = 1024,    // streams a thread keeps for reuse
   kept_events = 4096,     // entries of the record kept from one feed to the next
   rejected_body = 65536,  // bytes of a rejected request's body that are let come before the peer is told to stop
 };
@@ -28,7 +29,7 @@ typedef struct fields {
 // cng_stream as the caller sees it, and what only this file needs.
 typedef struct stream {
   cng_stream public;
-  struct stream *next;          // in the list of closed or of free streams
+  struct stream *next;          // in the list of closed or of spare streams
   struct stream *open_next;     // in the list of open streams
   struct stream *open_previous;
   struct stream *pull_next;     // in the list of pulls that wait
@@ -72,12 +73,11 @@ struct cng_session {
   size_t header_count, header_capacity;
   size_t block_start;  // of the arriving block in headers
   bool block_open;     // it is not whole yet: it outlives the record
+  stream *in_block;    // whose request that is: asking libnghttp2 for each field is a look-up in a table
   bool out_of_memory;
 
   stream *open;
   stream *closed;  // to be reused once the record is cleared
-  stream *free;
-  size_t free_count;
   stream *waiting_pulls;
   size_t waiting_count;
 
@@ -111,34 +111,71 @@ static const char *const status_digits[17] = {"0", "1", "2",  "3",  "4",  "5",  
 
 // ---- the record
 
+static bool grow_events(cng_session *session) {
+  cng_spares *spares = cng_pool_spares(session->pool);
+  if (session->events == NULL && spares->events != NULL) {
+    session->events = spares->events;
+    session->event_capacity = spares->event_capacity;
+    spares->events = NULL;
+    return true;
+  }
+  size_t capacity = session->event_capacity == 0 ? 64 : session->event_capacity * 2;
+  cng_event *grown = realloc(session->events, capacity * sizeof *grown);
+  if (grown == NULL) return false;
+  session->events = grown;
+  session->event_capacity = capacity;
+  return true;
+}
+
+// Hands the memory on, unless the thread has as much in store or it has grown too large.
+static void release_events(cng_session *session) {
+  session->event_count = 0;
+  if (session->events == NULL) return;
+  cng_spares *spares = cng_pool_spares(session->pool);
+  if (spares->events == NULL && session->event_capacity <= kept_events) {
+    spares->events = session->events;
+    spares->event_capacity = session->event_capacity;
+  } else {
+    free(session->events);
+  }
+  session->events = NULL;
+  session->event_capacity = 0;
+}
+
 static cng_event *append_event(cng_session *session, cng_event_kind kind, stream *target) {
-  if (session->event_count == session->event_capacity) {
-    size_t capacity = session->event_capacity == 0 ? 64 : session->event_capacity * 2;
-    cng_event *grown = realloc(session->events, capacity * sizeof *grown);
-    if (grown == NULL) {
-      session->out_of_memory = true;
-      return NULL;
-    }
-    session->events = grown;
-    session->event_capacity = capacity;
+  if (session->event_count == session->event_capacity && !grow_events(session)) {
+    session->out_of_memory = true;
+    return NULL;
   }
   cng_event *event = &session->events[session->event_count++];
   *event = (cng_event){.kind = (uint8_t)kind, .stream = target == NULL ? NULL : &target->public};
   return event;
 }
 
+static bool grow_headers(cng_session *session) {
+  cng_spares *spares = cng_pool_spares(session->pool);
+  if (session->headers == NULL && spares->headers != NULL) {
+    session->headers = spares->headers;
+    session->buffers = spares->buffers;
+    session->header_capacity = spares->header_capacity;
+    spares->headers = NULL;
+    spares->buffers = NULL;
+    return true;
+  }
+  size_t capacity = session->header_capacity == 0 ? 128 : session->header_capacity * 2;
+  cng_header *headers = realloc(session->headers, capacity * sizeof *headers);
+  if (headers != NULL) session->headers = headers;
+  nghttp2_rcbuf **buffers = realloc(session->buffers, capacity * 2 * sizeof *buffers);
+  if (buffers != NULL) session->buffers = buffers;
+  if (headers == NULL || buffers == NULL) return false;
+  session->header_capacity = capacity;
+  return true;
+}
+
 static bool append_header(cng_session *session, nghttp2_rcbuf *name, nghttp2_rcbuf *value) {
-  if (session->header_count == session->header_capacity) {
-    size_t capacity = session->header_capacity == 0 ? 128 : session->header_capacity * 2;
-    cng_header *headers = realloc(session->headers, capacity * sizeof *headers);
-    if (headers != NULL) session->headers = headers;
-    nghttp2_rcbuf **buffers = realloc(session->buffers, capacity * 2 * sizeof *buffers);
-    if (buffers != NULL) session->buffers = buffers;
-    if (headers == NULL || buffers == NULL) {
-      session->out_of_memory = true;
-      return false;
-    }
-    session->header_capacity = capacity;
+  if (session->header_count == session->header_capacity && !grow_headers(session)) {
+    session->out_of_memory = true;
+    return false;
   }
   nghttp2_vec name_text = nghttp2_rcbuf_get_buf(name), value_text = nghttp2_rcbuf_get_buf(value);
   nghttp2_rcbuf_incref(name);
@@ -159,13 +196,22 @@ static void release_headers(cng_session *session, bool all) {
   if (session->header_count > 0) {
     memmove(session->headers, session->headers + released, session->header_count * sizeof *session->headers);
     memmove(session->buffers, session->buffers + released * 2, session->header_count * 2 * sizeof *session->buffers);
-  } else if (session->header_capacity > kept_events) {
+    return;
+  }
+  if (session->headers == NULL && session->buffers == NULL) return;
+  cng_spares *spares = cng_pool_spares(session->pool);
+  // The capacity is 0 when one of the two could not be had.
+  if (spares->headers == NULL && session->header_capacity > 0 && session->header_capacity <= kept_events) {
+    spares->headers = session->headers;
+    spares->buffers = session->buffers;
+    spares->header_capacity = session->header_capacity;
+  } else {
     free(session->headers);
     free(session->buffers);
-    session->headers = NULL;
-    session->buffers = NULL;
-    session->header_capacity = 0;
   }
+  session->headers = NULL;
+  session->buffers = NULL;
+  session->header_capacity = 0;
 }
 
 // ---- streams
@@ -175,12 +221,13 @@ static stream *stream_of(cng_session *session, int32_t id) {
 }
 
 static stream *stream_create(cng_session *session, int32_t id) {
-  stream *made = session->free;
+  cng_spares *spares = cng_pool_spares(session->pool);
+  stream *made = spares->streams;
   uint8_t *output = NULL;
   size_t capacity = 0;
   if (made != NULL) {
-    session->free = made->next;
-    session->free_count--;
+    spares->streams = made->next;
+    spares->stream_count--;
     output = made->output;
     capacity = made->output_capacity;
   } else {
@@ -202,6 +249,17 @@ static void stream_free(stream *stream) {
   free(stream->initial);
   free(stream->trailing);
   free(stream);
+}
+
+static void free_spares(cng_spares *spares) {
+  free(spares->events);
+  free(spares->headers);
+  free(spares->buffers);
+  while (spares->streams != NULL) {
+    stream *next = spares->streams->next;
+    stream_free(spares->streams);
+    spares->streams = next;
+  }
 }
 
 static void list_remove(cng_session *session, stream *stream) {
@@ -292,6 +350,7 @@ static int on_begin_headers(nghttp2_session *inner, const nghttp2_frame *frame, 
   if (made == NULL) return NGHTTP2_ERR_CALLBACK_FAILURE;
   session->block_start = session->header_count;
   session->block_open = true;
+  session->in_block = made;
   nghttp2_session_set_stream_user_data(inner, frame->hd.stream_id, made);
   made->open_next = session->open;
   if (session->open != NULL) session->open->open_previous = made;
@@ -322,7 +381,8 @@ static int on_header(nghttp2_session *inner, const nghttp2_frame *frame, nghttp2
   (void)inner;
   (void)flags;
   cng_session *session = user_data;
-  stream *stream = stream_of(session, frame->hd.stream_id);
+  stream *stream = session->in_block;
+  if (stream == NULL || stream->public.id != frame->hd.stream_id) stream = stream_of(session, frame->hd.stream_id);
   if (stream == NULL) return 0;
   nghttp2_vec name_text = nghttp2_rcbuf_get_buf(name), value_text = nghttp2_rcbuf_get_buf(value);
   stream->header_bytes += (uint32_t)(name_text.len + value_text.len + 32);
@@ -395,6 +455,7 @@ static int on_frame(nghttp2_session *inner, const nghttp2_frame *frame, void *us
       if (frame->hd.type == NGHTTP2_HEADERS && stream->in_request) {
         stream->in_request = false;
         session->block_open = false;
+        session->in_block = NULL;
         stream->public.request.first_header = session->block_start;
         stream->public.request.header_count = session->header_count - session->block_start;
         if (append_event(session, CNG_EVENT_REQUEST, stream) == NULL) return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -428,6 +489,7 @@ static int on_stream_close(nghttp2_session *inner, int32_t id, uint32_t code, vo
   nghttp2_session_set_stream_user_data(inner, id, NULL);
   if (!stream->answered) count_reset(session);
   stream->public.gone = true;
+  if (session->in_block == stream) session->in_block = NULL;
   close_stream(session, stream);
   cng_event *event = append_event(session, CNG_EVENT_CLOSED, stream);
   if (event != NULL) event->code = code;
@@ -606,6 +668,8 @@ failed:
 }
 
 static void recycle_closed(cng_session *session) {
+  if (session->closed == NULL) return;
+  cng_spares *spares = cng_pool_spares(session->pool);
   while (session->closed != NULL) {
     stream *released = session->closed;
     session->closed = released->next;
@@ -619,12 +683,12 @@ static void recycle_closed(cng_session *session) {
       released->output = NULL;
       released->output_capacity = 0;
     }
-    if (session->free_count >= kept_streams) {
+    if (spares->stream_count >= kept_streams) {
       stream_free(released);
     } else {
-      released->next = session->free;
-      session->free = released;
-      session->free_count++;
+      released->next = spares->streams;
+      spares->streams = released;
+      spares->stream_count++;
     }
   }
 }
@@ -634,17 +698,12 @@ void cng_session_destroy(cng_session *session) {
   // Deleting the session calls nobody back, so streams that are still open are closed by hand.
   nghttp2_session_del(session->session);
   while (session->open != NULL) close_stream(session, session->open);
-  cng_session_clear_events(session);
-  while (session->free != NULL) {
-    stream *next = session->free->next;
-    stream_free(session->free);
-    session->free = next;
-  }
-  free(session->events);
   release_headers(session, true);
-  free(session->headers);
-  free(session->buffers);
-  if (session->pool != NULL) cng_pool_release(session->pool);
+  cng_session_clear_events(session);
+  if (session->pool != NULL) {
+    if (cng_pool_is_last(session->pool)) free_spares(cng_pool_spares(session->pool));
+    cng_pool_release(session->pool);
+  }
   free(session);
 }
 
@@ -673,12 +732,7 @@ const cng_header *cng_session_headers(const cng_session *session) { return sessi
 
 void cng_session_clear_events(cng_session *session) {
   release_headers(session, false);
-  session->event_count = 0;
-  if (session->event_capacity > kept_events) {
-    free(session->events);
-    session->events = NULL;
-    session->event_capacity = 0;
-  }
+  release_events(session);
   recycle_closed(session);
 }
 

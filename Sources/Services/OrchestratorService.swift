@@ -129,8 +129,7 @@ public struct OrchestratorService: Sendable {
             } catch {
                 return .failed(.malformed(error))
             }
-            let answered: Void? = ledger.withEncodedJob(request.jobID) { reply.write(framed: $0) }
-            return answered == nil ? .deferred : .answered
+            return ledger.withEncodedJob(request.jobID) { reply.write(framed: $0) } ? .answered : .deferred
         }
     }
 

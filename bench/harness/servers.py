@@ -18,8 +18,12 @@ PEERS = {
     "swift": "grpc-swift-2",
     "asyncio": "grpcio asyncio",
 }
+# The calls of CHECK have 30 s together. A client that is stuck says where before this is over.
+CHECK_SECONDS = 60
 CHECK = """
+import faulthandler
 import sys
+faulthandler.dump_traceback_later(50, exit=True)
 import grpc
 from dspy_orchestrator.v1 import orchestrator_pb2 as wire, orchestrator_pb2_grpc as rpc
 with grpc.insecure_channel("127.0.0.1:" + sys.argv[1]) as channel:
@@ -62,12 +66,19 @@ class Server:
         python = ROOT / "bench/peers/.build-asyncio/venv/bin/python"
         if not python.exists():
             return "not checked: grpcio is not there (bench/peers/build asyncio)"
-        done = subprocess.run(
-            [str(python), "-c", CHECK, str(self.port), str(events), job_id],
-            env={"PYTHONPATH": str(ROOT / "clients/python/src")},
-            capture_output=True,
-            text=True,
-        )
+        try:
+            done = subprocess.run(
+                [str(python), "-c", CHECK, str(self.port), str(events), job_id],
+                env={"PYTHONPATH": str(ROOT / "clients/python/src")},
+                capture_output=True,
+                text=True,
+                timeout=CHECK_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            sys.exit(
+                f"bench: the grpcio client that checks {self.name} (pid {self.pid}, port {self.port}) did not end in "
+                f"{CHECK_SECONDS} s; run again, or leave a peer out with --peers"
+            )
         if done.returncode != 0:
             sys.exit(f"bench: {self.name} does not answer as it should:\n{done.stderr}")
         job, event = done.stdout.split()

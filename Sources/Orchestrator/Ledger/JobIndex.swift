@@ -38,28 +38,18 @@ final class JobIndex: Sendable {
 
     func row(_ id: String) -> JobRow? { state.withLock { $0.entries[id]?.row } }
 
-    private enum Image {
-        case ready([UInt8])
-        case stale(Job, version: UInt64)
-    }
-
     /// The job's image, made at the first call after a change and shared by those that follow.
     func image(_ id: String, encode: (Job) -> [UInt8]) -> [UInt8]? {
-        let found = state.withLock { state -> Image? in
-            guard let entry = state.entries[id] else { return nil }
-            if let image = entry.image { return .ready(image) }
-            return .stale(entry.row.job, version: entry.version)
+        // Apart from what follows, for the values of a whole job are long to move.
+        if let image = state.withLock({ $0.entries[id]?.image }) { return image }
+        guard let (job, version) = state.withLock({ $0.entries[id].map { ($0.row.job, $0.version) } }) else {
+            return nil
         }
-        switch found {
-        case nil: return nil
-        case .ready(let image): return image
-        case .stale(let job, let version):
-            let image = encode(job)
-            state.withLock { state in
-                if let entry = state.entries[id], entry.version == version { entry.image = image }
-            }
-            return image
+        let image = encode(job)
+        state.withLock { state in
+            if let entry = state.entries[id], entry.version == version { entry.image = image }
         }
+        return image
     }
 
     /// Oldest submission first.

@@ -340,9 +340,12 @@ public final class Ledger: Sendable {
     /// A cached job as `Encoders.job` writes it, made once per change: the path of a status call. `body` runs outside
     /// every lock.
     ///
-    /// - Returns: nil when the job is not in memory; `job` may still find it.
-    public func withEncodedJob<R>(_ id: String, _ body: (UnsafeRawBufferPointer) -> R) -> R? {
-        index.image(id, encode: encoders.job).map { $0.withUnsafeBytes(body) }
+    /// - Returns: false when the job is not in memory; `job` may still find it.
+    public func withEncodedJob(_ id: String, _ body: (UnsafeRawBufferPointer) -> Void) -> Bool {
+        // Not generic: that is not specialised across modules, and cost as much as the look-up.
+        guard let image = index.image(id, encode: encoders.job) else { return false }
+        image.withUnsafeBytes(body)
+        return true
     }
 
     /// Jobs that have not ended, oldest submission first.

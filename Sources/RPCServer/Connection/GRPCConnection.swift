@@ -13,6 +13,8 @@ final class GRPCConnection {
 
     private struct Slot {
         var generation: UInt32 = 0
+        /// The next free slot while this one is free; `noSlot` after the last.
+        var nextFree = noSlot
         var stream: HTTP2Session.Stream?
         var method = 0
         var machine: CallMachine
@@ -42,8 +44,13 @@ final class GRPCConnection {
     private let loop: LoopContext
     private let router: Router
     private let limits: ServerLimits
-    private var slots: [Slot] = []
-    private var freeSlots: [UInt32] = []
+    // Unchecked, for the checks at run time cost more than what they guarded: all of this belongs to one thread, and
+    // what is called while a slot is being accessed is its own value (`CallMachine`), which can't reach this object.
+    @exclusivity(unchecked) private var slots: [Slot] = []
+    private var firstFree = noSlot
+    private static let noSlot = UInt32.max
+    /// Calls that hold a slot.
+    private(set) var openCalls = 0
     private var bufferedBytes = 0
     /// No watched call's deadline is before this.
     private var earliestDeadline = NIODeadline.distantFuture
@@ -68,9 +75,13 @@ final class GRPCConnection {
     // MARK: Bytes
 
     /// Takes what the peer sent. After an error: drain what is left to say, and close.
-    func received(_ bytes: UnsafeRawBufferPointer) throws {
+    func received(_ bytes: UnsafeRawBufferPointer, at now: NIODeadline = .now()) throws {
         guard !isClosed else { return }
-        defer { countRefusedStreams() }
+        loop.beganRecord(at: now)
+        defer {
+            loop.endedRecord()
+            countRefusedStreams()
+        }
         try session.feed(bytes) { process($0) }
     }
 
@@ -112,8 +123,6 @@ final class GRPCConnection {
     /// Nothing more will come or go: a fatal GOAWAY is out, or either side has said GOAWAY and no stream is left.
     var isFinished: Bool { isClosed || !session.isAlive }
 
-    /// Calls that hold a slot.
-    var openCalls: Int { slots.count - freeSlots.count }
     var openStreams: Int { isClosed ? 0 : session.openStreams }
     /// What libnghttp2, or the shim, ended the connection for.
     var blame: ConnectionEnd? {
@@ -230,8 +239,6 @@ final class GRPCConnection {
     // MARK: The record
 
     private func process(_ events: UnsafeBufferPointer<cng_event>) {
-        loop.beganRecord()
-        defer { loop.endedRecord() }
         var index = 0
         while index < events.count {
             let event = events[index]
@@ -347,7 +354,8 @@ final class GRPCConnection {
             }
             notes = found
         }
-        let slot = occupy(stream, method: method, deadline: deadline, encoding: encoding, notes: notes)
+        let slot = occupy(stream, method: method, deadline: deadline, encoding: encoding)
+        if notes != nil { slots[slot].notes = notes }
         loop.calls.methods[method].started()
         if router.immediates[method] != nil { return }
         if router.promisings[method] != nil {
@@ -766,7 +774,7 @@ final class GRPCConnection {
     }
 
     private func tellEnd(_ slot: Int, _ code: StatusCode, _ duration: Duration) {
-        guard let notes = slots[slot].notes.take() else { return }
+        guard !loop.policy.interceptors.isEmpty, let notes = slots[slot].notes.take() else { return }
         let summary = CallSummary(
             path: router.methods[slots[slot].method].path, code: code, duration: duration, peer: peer, notes: notes)
         for interceptor in loop.policy.interceptors { interceptor.ended(summary) }
@@ -775,12 +783,12 @@ final class GRPCConnection {
     // MARK: Slots
 
     private func occupy(
-        _ stream: HTTP2Session.Stream, method: Int, deadline: NIODeadline?, encoding: MessageEncoding,
-        notes: CallNotes?
+        _ stream: HTTP2Session.Stream, method: Int, deadline: NIODeadline?, encoding: MessageEncoding
     ) -> Int {
         let index: Int
-        if let free = freeSlots.popLast() {
-            index = Int(free)
+        if firstFree != Self.noSlot {
+            index = Int(firstFree)
+            firstFree = slots[index].nextFree
         } else {
             index = slots.count
             slots.append(Slot(machine: CallMachine(messageLimit: limits.maxRequestBytes)))
@@ -791,11 +799,9 @@ final class GRPCConnection {
         slots[index].isWatched = false
         slots[index].startedAt = loop.recordBegan
         slots[index].progressAt = loop.recordBegan
-        slots[index].notes = notes
-        slots[index].metadata = nil
-        slots[index].traceParent = nil
         slots[index].machine = CallMachine(messageLimit: limits.maxRequestBytes, encoding: encoding)
         stream.pointee.slot = UInt32(index)
+        openCalls += 1
         loop.openCalls += 1
         return index
     }
@@ -811,10 +817,14 @@ final class GRPCConnection {
         } else if wasOpen {
             handled(index, code)
         }
+        openCalls -= 1
         loop.openCalls -= 1
+        if slots[index].metadata != nil { slots[index].metadata = nil }
+        if slots[index].traceParent != nil { slots[index].traceParent = nil }
         slots[index].stream = nil
         slots[index].generation &+= 1
-        freeSlots.append(UInt32(index))
+        slots[index].nextFree = firstFree
+        firstFree = UInt32(index)
     }
 
     /// Ends a call with a status other than its handler's answer.

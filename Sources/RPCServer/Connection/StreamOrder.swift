@@ -18,8 +18,9 @@ struct StreamOrder: Sendable {
     private var lastOpened: UInt32 = 0
     /// The peer opened no stream between these two.
     private var skipped: (after: UInt32, before: UInt32) = (0, 0)
-    /// The last streams that the peer has ended or reset, as a ring.
-    private var ended = SIMD8<UInt32>(repeating: 0)
+    /// The last streams that the peer has ended or reset, as a ring. No SIMD: comparing one goes through memory, lane by
+    /// lane.
+    private var ended = InlineArray<8, UInt32>(repeating: 0)
     private var endedNext = 0
 
     mutating func began(type: UInt8, flags: UInt8, stream: UInt32, length: Int) -> Violation? {
@@ -27,13 +28,13 @@ struct StreamOrder: Sendable {
         switch type {
         case 0, 1:  // DATA, HEADERS
             guard stream != 0 else { return nil }
-            if any(ended .== stream) { return .streamClosed }  // §5.1
+            if hasEnded(stream) { return .streamClosed }  // §5.1
             if type == 1, !opens(stream) { return .protocolError }
             if flags & Self.endStream != 0 { end(stream) }
         case 2:  // PRIORITY
             if stream == 0 { return .protocolError }  // §6.3
         case 3:  // RST_STREAM
-            if stream <= lastOpened, !any(ended .== stream) { end(stream) }
+            if stream <= lastOpened, !hasEnded(stream) { end(stream) }
         default:
             break
         }
@@ -50,9 +51,15 @@ struct StreamOrder: Sendable {
         return stream <= skipped.after || stream >= skipped.before
     }
 
+    private func hasEnded(_ stream: UInt32) -> Bool {
+        var isThere = false
+        for place in ended.indices { isThere = isThere || ended[place] == stream }
+        return isThere
+    }
+
     private mutating func end(_ stream: UInt32) {
         ended[endedNext] = stream
-        endedNext = (endedNext + 1) % ended.scalarCount
+        endedNext = (endedNext + 1) % ended.count
     }
 
     private static let endStream: UInt8 = 0x1

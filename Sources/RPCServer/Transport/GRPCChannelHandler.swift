@@ -11,7 +11,11 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private let loop: LoopContext
     private let limits: ServerLimits
     private let connection: GRPCConnection
+    private let writesToSocket: Bool
     private var context: ChannelHandlerContext?
+    private var socket: SocketOutput?
+    /// NIO was given output that the socket did not take, and may still have some: what follows goes after it.
+    private var isQueued = false
     private var isDirty = false
     private var isReading = false
     /// The peer broke HTTP/2 or was too much, or memory ran out: what is left to say is said, then the connection ends.
@@ -20,7 +24,8 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private var isClosing = false
     private var closing: Scheduled<Void>?
 
-    private var scanner = FrameScanner()
+    // Unchecked: a value that can't reach this object, whose only mutation is one call of its own.
+    @exclusivity(unchecked) private var scanner = FrameScanner()
     private var pings: PingPolicy
     private var idleFrames: TokenBucket
     private var timers: ConnectionTimers
@@ -47,9 +52,12 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private static let bytesPerIdleFrame = 8.0
     private static let keepalivePing: UInt64 = 0x6B65_6570_0000_0001
 
-    init(loop: LoopContext, router: Router, limits: ServerLimits) throws {
+    /// - Parameter writesToSocket: no handler stands between this one and the channel, such as TLS, that has to see the
+    ///   output.
+    init(loop: LoopContext, router: Router, limits: ServerLimits, writesToSocket: Bool = false) throws {
         self.loop = loop
         self.limits = limits
+        self.writesToSocket = writesToSocket
         connection = try GRPCConnection(loop: loop, router: router, limits: limits)
         let now = NIODeadline.now()
         pings = PingPolicy(limits.lifetime)
@@ -59,6 +67,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        if writesToSocket { socket = SocketOutput(context.channel) }
         loop.add(self)
         connection.peer = Peer(context.channel)
         // Unowned: the connection lives in this object.
@@ -83,12 +92,13 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         guard !isClosing, !hasFailed else { return }
         let buffer = unwrapInboundIn(data)
         isReading = true
+        let now = NIODeadline.now()
         do {
             try buffer.withUnsafeReadableBytes { bytes in
                 if isStuck { inputWhileStuck += bytes.count }
                 let tally = scanner.scan(bytes)
-                if let end = judge(tally) { return abort(end) }
-                try connection.received(bytes)
+                if let end = judge(tally, at: now) { return abort(end) }
+                try connection.received(bytes, at: now)
                 // After libnghttp2, whose verdict goes first.
                 if let violation = tally.violation { connection.blame(violation) }
             }
@@ -141,23 +151,22 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     /// Sends what there is to send, as long as the socket takes it.
     func flush() {
         isDirty = false
-        guard !isClosing, let context, context.channel.isActive else { return }
+        guard !isClosing, let context else { return }
+        let channel = context.channel
+        guard channel.isActive else { return }
+        let room = loop.output
         var writes = 0
         do {
             // A write that fails can tear the connection down at once.
-            while self.context != nil, context.channel.isWritable {
-                loop.scratch.clear(minimumCapacity: LoopContext.writeSize)
-                let count = try loop.scratch.writeWithUnsafeMutableBytes(
-                    minimumWritableBytes: LoopContext.writeSize
-                ) { room in
-                    try connection.drain(
-                        into: UnsafeMutableRawBufferPointer(rebasing: room.prefix(LoopContext.writeSize)))
-                }
-                isBetweenFrames = count < LoopContext.writeSize
+            while self.context != nil, channel.isWritable {
+                let count = try connection.drain(into: room)
+                isBetweenFrames = count < room.count
                 guard count > 0 else { break }
                 pings.sent(count)
                 idleFrames.earn(Double(count) / Self.bytesPerIdleFrame)
-                context.writeAndFlush(wrapOutboundOut(loop.scratch), promise: nil)
+                write(UnsafeRawBufferPointer(rebasing: room[..<count]), context)
+                // What sending itself brought about has marked the connection dirty.
+                if count < room.count { break }
                 writes += 1
                 if writes == Self.writesPerTurn {
                     markDirty()
@@ -176,8 +185,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     // MARK: Abuse
 
     /// What the policies say of the frames, before anything is done about them.
-    private func judge(_ tally: FrameScanner.Tally) -> ConnectionEnd? {
-        let now = NIODeadline.now()
+    private func judge(_ tally: FrameScanner.Tally, at now: NIODeadline) -> ConnectionEnd? {
         let unfinished = scanner.unfinished
         let bringsNearer = timers.awaitsPong || unfinished != nil
         timers.received(tally, unfinished: unfinished, at: now)
@@ -289,7 +297,18 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     /// Says something that libnghttp2 knows nothing of, unless one of its frames is half sent.
     private func sendBetweenFrames(_ bytes: [UInt8]) {
         guard let context, isBetweenFrames, context.channel.isWritable else { return }
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
+        bytes.withUnsafeBytes { write($0, context) }
+    }
+
+    private func write(_ bytes: UnsafeRawBufferPointer, _ context: ChannelHandlerContext) {
+        var rest = bytes
+        if let socket {
+            if isQueued { isQueued = pendingBytes(context) > 0 }
+            if !isQueued { rest = UnsafeRawBufferPointer(rebasing: bytes[socket.write(bytes)...]) }
+            if rest.isEmpty { return }
+            isQueued = true
+        }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: rest)), promise: nil)
     }
 
     /// Cancels what is left, and closes once the peer has had its chance to read what was written.
@@ -330,6 +349,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private func tearDown() {
         guard context != nil else { return }
         context = nil
+        socket = nil
         closing?.cancel()
         closing = nil
         alarm?.task.cancel()

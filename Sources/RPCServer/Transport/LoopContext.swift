@@ -16,8 +16,9 @@ final class LoopContext {
     let maxOpenCalls: Int
     /// Calls open on the loop's connections.
     var openCalls = 0
-    /// Output is gathered here and written at once.
-    var scratch: ByteBuffer
+    /// Output is gathered here and written at once. No `ByteBuffer`: each look at one is checked at run time for exclusive
+    /// access.
+    let output = UnsafeMutableRawBufferPointer.allocate(byteCount: LoopContext.writeSize, alignment: 16)
     private(set) var connections: [ObjectIdentifier: GRPCChannelHandler] = [:]
     private var dirty: [GRPCChannelHandler] = []
     private var isDraining = false
@@ -38,8 +39,9 @@ final class LoopContext {
         maxOpenCalls = max(1, policy.maxOpenCalls / loops)
         executor = LoopExecutor(eventLoop)
         answered = Array(repeating: 0, count: calls.methods.count)
-        scratch = ByteBufferAllocator().buffer(capacity: Self.writeSize)
     }
+
+    deinit { output.deallocate() }
 
     /// Counts a connection that the server ends. Abuse is logged, once for a connection and not without end.
     func report(_ end: ConnectionEnd, of channel: any Channel) {
@@ -59,23 +61,25 @@ final class LoopContext {
 
     /// When the record being walked was begun: one look at the clock serves all its calls.
     private(set) var recordBegan = NIODeadline.uptimeNanoseconds(0)
-    /// Calls answered at once since then, by method.
-    private var answered: [Int]
-    private var hasAnswered = false
+    /// Calls answered at once since then, by method. Unchecked: these lines belong to one thread, and nothing is called
+    /// while they access it.
+    @exclusivity(unchecked) private var answered: [Int]
+    private var answeredTotal = 0
 
-    func beganRecord() { recordBegan = .now() }
+    func beganRecord(at now: NIODeadline) { recordBegan = now }
 
     func answeredAtOnce(_ method: Int) {
         answered[method] += 1
-        hasAnswered = true
+        answeredTotal += 1
     }
 
     /// Each call answered at once took its share of the walk; a clock read for each would cost more than some answers.
     func endedRecord() {
-        guard hasAnswered else { return }
-        hasAnswered = false
-        let share = (NIODeadline.now() - recordBegan).nanoseconds / Int64(answered.reduce(0, +))
-        for (method, count) in answered.enumerated() where count > 0 {
+        guard answeredTotal > 0 else { return }
+        let share = (NIODeadline.now() - recordBegan).nanoseconds / Int64(answeredTotal)
+        answeredTotal = 0
+        for method in answered.indices where answered[method] > 0 {
+            let count = answered[method]
             calls.methods[method].handled(.ok, calls: count)
             calls.methods[method].sent(count)
             calls.methods[method].took(nanoseconds: share, calls: count)

@@ -98,7 +98,10 @@ public final class RPCServer: Sendable {
                             return channel.close(promise: nil)
                         }
                         channel.closeFuture.whenComplete { _ in counts.closed() }
-                        let grpc = { try GRPCChannelHandler(loop: loop, router: router, limits: limits) }
+                        let grpc = {
+                            try GRPCChannelHandler(
+                                loop: loop, router: router, limits: limits, writesToSocket: tls == nil)
+                        }
                         guard let tls else { return try channel.pipeline.syncOperations.addHandler(try grpc()) }
                         try channel.pipeline.syncOperations.addHandlers(
                             NIOSSLServerHandler(context: tls()),

@@ -70,7 +70,9 @@ extension Ledger {
     }
 
     func encoded(_ id: String) -> String? {
-        withEncodedJob(id) { String(decoding: $0, as: UTF8.self) }
+        var text: String?
+        _ = withEncodedJob(id) { text = String(decoding: $0, as: UTF8.self) }
+        return text
     }
 
     func allEvents() async throws -> [Event] {
