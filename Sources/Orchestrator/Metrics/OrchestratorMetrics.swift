@@ -18,7 +18,7 @@ public final class OrchestratorMetrics: Sendable {
     private let commitSeconds: Histogram
     /// Filled once, for every class.
     private let classes: [JobClass: ClassInstruments]
-    private let queueAge = QueueAge()
+    private let queueAge = Mutex<QueueAge?>(nil)
     private let openCounts = Mutex<@Sendable () -> [JobClass: OpenCount]>({ [:] })
     private let limits = Mutex<@Sendable () -> [JobClass: Int]>({ [:] })
 
@@ -51,6 +51,8 @@ public final class OrchestratorMetrics: Sendable {
     /// jobs move.
     public func follow(_ ledger: Ledger) {
         openCounts.withLock { $0 = { [weak ledger] in ledger?.counts ?? [:] } }
+        let queueAge = QueueAge { [weak ledger] id in ledger?.cachedJob(id) }
+        self.queueAge.withLock { $0 = queueAge }
         ledger.observe { [weak self] batch in self?.observe(batch) }
         queueAge.load(ledger.openJobs())
         // A client that wants events "from now" asks for this first, so that a broken connection costs it none.
@@ -92,7 +94,7 @@ public final class OrchestratorMetrics: Sendable {
         // A batch may hold nothing but sinks' cursors.
         if !batch.events.isEmpty { batchSize.observe(Double(batch.events.count)) }
         commitSeconds.observe(batch.commitSeconds)
-        queueAge.observe(batch)
+        queueAge.withLock { $0 }?.observe(batch)
         batch.forEachEvent { event, change in observe(event, job: change?.job, from: change?.oldState) }
     }
 
@@ -138,7 +140,7 @@ public final class OrchestratorMetrics: Sendable {
                     MetricSample(labels: [MetricLabel("class", $0.jobClass.word)], value: .number(Double(number($0))))
                 })
         }
-        let ages = queueAge.seconds(at: .now())
+        let ages = queueAge.withLock { $0 }?.seconds(at: .now()) ?? [:]
         return [
             MetricFamily(
                 name: "orchestrator_queue_oldest_seconds",

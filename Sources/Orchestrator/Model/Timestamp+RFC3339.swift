@@ -2,23 +2,43 @@ extension Timestamp {
     /// RFC 3339 in UTC with 0, 3, 6 or 9 digits of a second's fraction, whichever is exact: protobuf's JSON mapping.
     public var rfc3339: String {
         let fraction = nanosecondsOfSecond
-        if fraction == 0 { return rfc3339(fraction: "") }
-        if fraction % 1_000_000 == 0 { return rfc3339Milliseconds }
-        return rfc3339(fraction: fraction % 1000 == 0 ? "." + padded(fraction / 1000, 6) : "." + padded(fraction, 9))
+        if fraction == 0 { return rfc3339(fractionDigits: 0) }
+        return rfc3339(fractionDigits: fraction % 1_000_000 == 0 ? 3 : fraction % 1_000 == 0 ? 6 : 9)
     }
 
     /// RFC 3339 in UTC, down to the millisecond, always with three digits: for files that people and scripts read.
-    public var rfc3339Milliseconds: String { rfc3339(fraction: "." + padded(nanosecondsOfSecond / 1_000_000, 3)) }
+    public var rfc3339Milliseconds: String { rfc3339(fractionDigits: 3) }
 
     private var nanosecondsOfSecond: Int { Int(nanoseconds - seconds * 1_000_000_000) }
 
-    private func rfc3339(fraction: String) -> String {
+    /// Digit by digit: each line of the event file has one.
+    private func rfc3339(fractionDigits: Int) -> String {
         let days = seconds >= 0 ? seconds / 86_400 : (seconds - 86_399) / 86_400
         let second = Int(seconds - days * 86_400)
         let (year, month, day) = Self.civil(days: Int(days))
-        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
-        let time = "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2))"
-        return "\(date)T\(time)\(fraction)Z"
+        return String(unsafeUninitializedCapacity: 30) { text in
+            var end = 0
+            func put(_ number: Int, digits: Int, then mark: Unicode.Scalar) {
+                var rest = number
+                for place in stride(from: end + digits - 1, through: end, by: -1) {
+                    text[place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                text[end + digits] = UInt8(ascii: mark)
+                end += digits + 1
+            }
+            put(year, digits: 4, then: "-")
+            put(month, digits: 2, then: "-")
+            put(day, digits: 2, then: "T")
+            put(second / 3600, digits: 2, then: ":")
+            put(second / 60 % 60, digits: 2, then: ":")
+            put(second % 60, digits: 2, then: fractionDigits == 0 ? "Z" : ".")
+            if fractionDigits > 0 {
+                let unit = fractionDigits == 3 ? 1_000_000 : fractionDigits == 6 ? 1_000 : 1
+                put(nanosecondsOfSecond / unit, digits: fractionDigits, then: "Z")
+            }
+            return end
+        }
     }
 
     /// A moment as RFC 3339 §5.6 writes it, with a fraction of at most 9 digits and any offset; a leap second is the second
@@ -86,10 +106,5 @@ extension Timestamp {
         let month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
         return (year, month, dayOfYear - (153 * marchMonth + 2) / 5 + 1)
-    }
-
-    private func padded(_ number: Int, _ width: Int) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 }

@@ -25,7 +25,9 @@ public final class JSONLSink: EventSink {
 
     public func deliver(_ events: [Event]) async throws -> Delivery {
         let lines = events.map { event in
-            (sequence: event.sequence, time: event.time, bytes: EventLine.json(event) + [UInt8(ascii: "\n")])
+            var bytes = EventLine.json(event)
+            bytes.append(UInt8(ascii: "\n"))
+            return (sequence: event.sequence, time: event.time, bytes: bytes)
         }
         return try await onQueue { [lines] in
             var taken = 0

@@ -1,9 +1,20 @@
+import Synchronization
 import Testing
 
 @testable import Orchestrator
 
 @Suite struct QueueAgeTests {
-    private let age = QueueAge()
+    private let jobs = Jobs()
+    private let age: QueueAge
+
+    init() { age = QueueAge { [jobs] id in jobs.current.withLock { $0[id] } } }
+
+    /// The jobs as they are.
+    private final class Jobs: Sendable {
+        let current = Mutex<[String: Job]>([:])
+
+        func set(_ job: Job) { current.withLock { $0[job.id] = job } }
+    }
 
     private func at(_ seconds: Int64) -> Timestamp { Timestamp(nanoseconds: seconds * 1_000_000_000) }
 
@@ -14,6 +25,7 @@ import Testing
     }
 
     private func commit(_ job: Job, from old: JobState?) {
+        jobs.set(job)
         age.observe(
             CommittedBatch(
                 events: [], changeOfEvent: [], changes: [CommittedBatch.Change(job: job, oldState: old)], rows: 0,
@@ -52,13 +64,16 @@ import Testing
         commit(child, from: nil)
         #expect(seconds(20) == 0)
         child.openParents = 0
+        jobs.set(child)
         age.observe(
             CommittedBatch(events: [], changeOfEvent: [], changes: [], rows: 0, commitSeconds: 0, released: [child]))
         #expect(seconds(20) == 10)
     }
 
     @Test func `jobs from before the start count`() {
-        age.load([job("a", submitted: 1), job("b", submitted: 0, state: .running)])
+        let open = [job("a", submitted: 1), job("b", submitted: 0, state: .running)]
+        for job in open { jobs.set(job) }
+        age.load(open)
         #expect(seconds(3) == 2)
     }
 
