@@ -109,7 +109,7 @@ public actor LogCursor {
             if job.state.isTerminal { throw OrchestratorError.neverStarted(job) }
             return .notBegun
         }
-        return job.attempt == attempt && (job.state == .running || job.state == .submitted) ? .running : .over
+        return job.isUnderWay(attempt: attempt) ? .running : .over
     }
 
     /// The attempt is over: from here on its files say where its output ends.

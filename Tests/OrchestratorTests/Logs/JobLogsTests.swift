@@ -157,6 +157,25 @@ import Testing
         await ledger.close()
     }
 
+    @Test(.timeLimit(.minutes(5))) func `a follower of a job on its way to Slurm waits for what it will write`()
+        async throws
+    {
+        let ledger = try directory.open { $0.acceptsSlurm = true }
+        let logs = logs(ledger)
+        _ = try await ledger.submit(JobSpec(id: "a", jobClass: .gpuSlurm))
+        let intended = try await ledger.slurm("a", attempt: 1, .intended(name: "dspy-a-1"))
+        #expect(intended.isUnderWay(attempt: 1) && !intended.isUnderWay(attempt: 2))
+        let cursor = try await logs.open(LogRequest(jobID: "a", stream: .stdout, follows: true))
+        let reading = Task { try await cursor.next() }
+        _ = try await ledger.slurm("a", attempt: 1, .accepted(slurmJobID: "7"))
+        try append("first", to: try files("a").standardOutput)
+        #expect(try await reading.value?.bytes == Array("first".utf8))
+        let ended = try await ledger.slurm("a", attempt: 1, .ended(AttemptOutcome(), SlurmEnding()))
+        #expect(!ended.isUnderWay(attempt: 1))
+        #expect(try await cursor.next() == nil)
+        await ledger.close()
+    }
+
     @Test func `what can't be read is refused with its reason`() async throws {
         let ledger = try directory.open()
         let logs = logs(ledger)
