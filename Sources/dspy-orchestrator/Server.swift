@@ -37,8 +37,10 @@ struct Server {
         ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
         ledgerConfiguration.retention = configuration.retention
         let outputDirectories = Set([jobsDirectory, configuration.slurm?.jobsDirectory ?? jobsDirectory])
-        ledgerConfiguration.removeOutputs = { [logger] jobs in
-            for directory in outputDirectories { AttemptOutput.remove(of: jobs, in: directory, logger: logger) }
+        ledgerConfiguration.removeOutputs = { [logger] jobs, metadata in
+            for directory in outputDirectories {
+                AttemptOutput.remove(of: jobs, in: directory, logger: logger, metadata: metadata)
+            }
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runnerConfiguration = runnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before)

@@ -180,7 +180,7 @@ extension SlurmBridge {
             if unknownWords.count < 100, unknownWords.insert(word).inserted {
                 logger.warning(
                     "Slurm shows a state that is unknown here, so the job stays as it was: \(word)",
-                    metadata: ["job_id": "\(id)", "slurm_job_id": "\(track.slurmJobID)"])
+                    metadata: metadata(track))
             }
             return false
         case .waiting(let state):
@@ -252,7 +252,7 @@ extension SlurmBridge {
         let answer = await client.cancel(id: track.slurmJobID)
         if let words = answer.outage {
             logger.warning(
-                "a cancel did not reach Slurm and will be sent again: \(words)", metadata: ["job_id": "\(track.jobID)"])
+                "a cancel did not reach Slurm and will be sent again: \(words)", metadata: metadata(track))
             tracks[track.jobID]?.cancelSentAt = nil
         }
         hurry()

@@ -11,6 +11,8 @@ from eventually import eventually
 from jobs import assert_each_ended_once, assert_gapless, history, shell
 from server import Server
 
+from dspy_orchestrator.v1 import orchestrator_pb2 as pb
+
 
 @pytest.mark.parametrize("point", ["before-intent", "after-intent", "before-sbatch", "after-sbatch", "after-accepted"])
 def test_killed_at_any_point_of_a_submission_it_runs_the_job_once(
@@ -91,14 +93,22 @@ def test_a_cut_off_sbatch_is_found_again_and_not_repeated(
         (wrapper / name).symlink_to(f"/usr/bin/{name}")
     (wrapper / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch "$@" >/dev/null\nexec sleep 600\n')
     (wrapper / "sbatch").chmod(0o755)
-    stopped_server.flags += ("--slurm-bin", str(wrapper), "--slurm-command-seconds", "1")
+    stopped_server.flags += ("--slurm-bin", str(wrapper), "--slurm-command-seconds", "1", "--log-format", "json")
     ran = tmp_path / "ran"
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    payload = json.dumps({"command": shell(f"echo $SLURM_JOB_ID >> {ran}; sleep 1")}).encode()
+    request = pb.SubmitJobRequest(job_id="cut-off", job_class=pb.JOB_CLASS_GPU_SLURM, payload=payload)
     with stopped_server.start().client() as client:
-        submit(client, shell(f"echo $SLURM_JOB_ID >> {ran}; sleep 1"), "cut-off")
+        metadata = [("traceparent", f"00-{trace}-00f067aa0ba902b7-01")]
+        stopped_server.stub().SubmitJob(request, metadata=metadata, timeout=10)
         job = client.wait("cut-off", timeout=60)
     assert (job.state, job.attempt) == ("succeeded", 1), job
     assert ran.read_text().split() == [job.slurm_job_id]
     assert len(cluster.names()) == len(set(cluster.names()))
+    lines = [json.loads(line) for line in stopped_server.stderr.read_text().splitlines()]
+    about = {line["message"].partition(":")[0]: line for line in lines if "job_id" in line}
+    assert about.keys() >= {"a submission's outcome is open", "found a submission of unknown outcome in Slurm"}
+    assert {(line["job_id"], line.get("trace_id")) for line in about.values()} == {("cut-off", trace)}
 
 
 def test_cancelled_between_submission_and_id(stopped_server: Server, cluster: Cluster, tmp_path: Path) -> None:
