@@ -60,6 +60,7 @@ struct Server {
                 slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
                 serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         }
+        let requeue = JobRequeue(ledger: ledger, slurm: slurm)
         let admission = Admission(slurm: slurm) { spec throws(OrchestratorError) in try runner.validate(spec) }
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(
@@ -88,6 +89,7 @@ struct Server {
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             publishedPerSecond: configuration.publishRate,
+            requeue: { try await requeue($0, reason: $1) },
             admit: { spec throws(OrchestratorError) in try admission.admit(spec) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
@@ -129,6 +131,7 @@ struct Server {
                     }
                 },
                 cancel: { try await ledger.cancel($0, reason: $1, source: JobSource.http.rawValue) },
+                requeue: { try await requeue($0, reason: $1) },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
                 queueCounts: { fileQueue.counts },
                 follow: { try await ledger.follow($0, encoding: $1) }, logs: logs,
