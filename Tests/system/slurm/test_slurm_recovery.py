@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,20 @@ def test_what_ran_and_ended_while_the_server_was_down_is_known_afterwards(server
         assert client.wait("running", timeout=30).state == "cancelled"
 
 
-def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, cluster: Cluster) -> None:
+def test_a_controller_that_is_away_for_a_minute_delays_and_fails_nothing(
+    server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
     with server.client() as client:
         submit(client, shell("sleep 2; exit 5"), "before")
-        until_state(client, "before", "running")
+        # They end in the outage and after it.
+        for name, seconds in (("within", 40), ("through", 80)):
+            submit(client, shell(f"echo {name} >> {ran}; sleep {seconds}"), name)
+        started = {name: until_state(client, name, "running") for name in ("before", "within", "through")}
         cluster.stop("slurmctld")
+        away_since = time.monotonic()
         try:
-            submit(client, ["true"], "meanwhile")
+            submit(client, shell(f"echo meanwhile >> {ran}"), "meanwhile")
             client.submit(["true"], job_id="local")
             assert client.wait("local", timeout=30).state == "succeeded"
             # Its own marker tells, without Slurm.
@@ -74,13 +82,28 @@ def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, clus
             task = {"id": "by-http", "class": "gpu_slurm", "payload": {"command": ["true"]}}
             answer = server.request("/queue/submit", json.dumps(task).encode()).json
             assert (answer["ok"], answer["slurm_job_id"], answer["status"]) == (True, None, "queued")
-            assert client.status("meanwhile").state == "queued"
+            assert client.wait("within", timeout=90).state == "succeeded"
+
+            def minute_is_over() -> bool:
+                assert outage()
+                assert client.status("through").state == "running"
+                assert client.status("meanwhile").state == "queued"
+                return time.monotonic() >= away_since + 60
+
+            eventually(minute_is_over, "a minute of outage", timeout=61)
         finally:
             cluster.up()
-        job = client.wait("meanwhile", timeout=90)
-        assert (job.state, job.attempt) == ("succeeded", 1), job
-        assert client.wait("by-http", timeout=90).state == "succeeded"
+        for name in ("meanwhile", "by-http", "through"):
+            job = client.wait(name, timeout=90)
+            assert (job.state, job.attempt) == ("succeeded", 1), job
+            assert job.slurm_job_id == getattr(started.get(name), "slurm_job_id", job.slurm_job_id)
         eventually(lambda: server.request("/health").json["status"] == "healthy", "health")
+        log = history(client, client.status("through").last_sequence)
+    # None was doubled, neither here nor in Slurm.
+    assert_gapless(log)
+    assert_each_ended_once(log, ["before", "within", "through", "meanwhile"])
+    assert sorted(ran.read_text().split()) == ["meanwhile", "through", "within"]
+    assert len(cluster.names()) == len(set(cluster.names()))
 
 
 def test_a_cut_off_sbatch_is_found_again_and_not_repeated(
