@@ -91,7 +91,8 @@ extension SlurmBridge {
         let answer = await client.submit(
             script: prepared.script, arguments: arguments,
             variables: BatchScript.variables(
-                directory: directory, work: prepared.workingDirectory, bells: files.bells, name: track.name),
+                directory: directory, work: prepared.workingDirectory, bells: files.bells, name: track.name,
+                outputCap: configuration.outputCap),
             lock: lock)
         SlurmFault.afterSbatch.strike()
         return answer
