@@ -23,6 +23,8 @@ public struct GatewayDependencies: Sendable {
     public var submitMany: SubmitMany
     /// Asks a job to end; one that has ended stays as it is. Throws `notFound` when there is none.
     public var cancel: @Sendable (_ id: String, _ reason: String) async throws -> Job
+    /// Puts a batch job back into Slurm's queue; throws `OrchestratorError`.
+    public var requeue: @Sendable (_ id: String, _ reason: String) async throws -> Job
     /// Throws `notFound` when there is none.
     public var job: @Sendable (_ id: String) async throws -> Job
     public var list: @Sendable (JobQuery) async throws -> JobPage
@@ -43,6 +45,7 @@ public struct GatewayDependencies: Sendable {
         submit: @escaping @Sendable (JobSpec) async throws -> Submission,
         submitMany: @escaping SubmitMany,
         cancel: @escaping @Sendable (_ id: String, _ reason: String) async throws -> Job,
+        requeue: @escaping @Sendable (_ id: String, _ reason: String) async throws -> Job,
         job: @escaping @Sendable (_ id: String) async throws -> Job,
         list: @escaping @Sendable (JobQuery) async throws -> JobPage,
         queueCounts: @escaping @Sendable () async throws -> QueueCounts,
@@ -59,6 +62,7 @@ public struct GatewayDependencies: Sendable {
         self.submit = submit
         self.submitMany = submitMany
         self.cancel = cancel
+        self.requeue = requeue
         self.job = job
         self.list = list
         self.queueCounts = queueCounts

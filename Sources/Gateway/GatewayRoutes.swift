@@ -25,6 +25,7 @@ struct GatewayRoutes: Sendable {
             GatewayRoute(.post, "/v1/jobs", submitJobs),
             GatewayRoute(.get, "/v1/jobs/{id}", job),
             GatewayRoute(.post, "/v1/jobs/{id}/cancel", cancel),
+            GatewayRoute(.post, "/v1/jobs/{id}/requeue", requeue),
             GatewayRoute(.get, "/v1/jobs/{id}/logs", logs),
             GatewayRoute(.get, "/v1/events", events),
             GatewayRoute(.get, "/v1/overview", overview),

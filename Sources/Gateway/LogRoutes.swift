@@ -24,7 +24,8 @@ extension GatewayRoutes {
                     try await Self.send(cursor, from: offset, to: &pieces)
                 } catch let error as OrchestratorError {
                     // The status has gone out; a connection that breaks off is no end that looks whole.
-                    logger.warning("a log stream broke off", metadata: ["error": "\(error)"])
+                    logger.warning(
+                        "a log stream broke off", metadata: cursor.logMetadata.merging(["error": "\(error)"]) { $1 })
                     throw error
                 }
             } onGracefulShutdown: {

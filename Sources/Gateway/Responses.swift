@@ -45,8 +45,7 @@ extension Response {
     static func refusal(_ error: OrchestratorError) -> Response {
         let headers: HTTPFields =
             switch error.kind {
-            case .resourceExhausted(let delay): [.retryAfter: seconds(delay)]
-            case .unavailable: [.retryAfter: "1"]
+            case .resourceExhausted, .unavailable: [.retryAfter: seconds(error.retryAfter ?? .seconds(1))]
             default: [:]
             }
         return .refusal(error.status, error.message, headers: headers)

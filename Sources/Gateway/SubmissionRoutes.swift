@@ -24,16 +24,25 @@ extension GatewayRoutes {
 
     /// `POST /v1/jobs/{id}/cancel`: a running job may still be running in the answer, while its processes end.
     @Sendable func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        let body = try await boundedBody(request)
-        let reason =
-            body.isEmpty
-            ? nil
-            : try RequestObject(try JSONNode(requestBody: body), in: body, fields: Self.cancelFields).string("reason")
-        let job = try await dependencies.cancel(id(context), reason ?? "")
+        let job = try await dependencies.cancel(id(context), try await reason(request))
         return .json { $0.job(job) }
     }
 
-    private static let cancelFields = RequestObject.Fields("reason")
+    /// `POST /v1/jobs/{id}/requeue`: the job may still be running in the answer, while Slurm ends its processes.
+    @Sendable func requeue(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let job = try await dependencies.requeue(id(context), try await reason(request))
+        return .json { $0.job(job) }
+    }
+
+    /// Of a body that is `{"reason": …}` or empty.
+    private func reason(_ request: Request) async throws -> String {
+        let body = try await boundedBody(request)
+        if body.isEmpty { return "" }
+        return try RequestObject(try JSONNode(requestBody: body), in: body, fields: Self.reasonFields)
+            .string("reason") ?? ""
+    }
+
+    private static let reasonFields = RequestObject.Fields("reason")
 
     /// The body of a request that brings jobs.
     func submissionBody(_ request: Request) async throws -> [UInt8] {

@@ -58,7 +58,8 @@ final class LogSource: PullSource, @unchecked Sendable {
 
     private func status(of error: any Error) -> Status {
         if let error = error as? OrchestratorError { return Status(error) }
-        logger.error("reading a job's output failed", metadata: ["error": "\(error)"])
+        logger.error(
+            "reading a job's output failed", metadata: cursor.logMetadata.merging(["error": "\(error)"]) { $1 })
         return Status(.internal, "reading the job's output failed; the server's log has the cause")
     }
 

@@ -3,7 +3,7 @@ import Credentials
 /// What a caller needs for each method.
 public struct MethodRoles: Sendable {
     private static let roles: [String: Role] = [
-        "SubmitJob": .submit, "SubmitJobs": .submit, "CancelJob": .submit,
+        "SubmitJob": .submit, "SubmitJobs": .submit, "CancelJob": .submit, "RequeueJob": .submit,
         "PublishEvent": .submit,
         "GetStatus": .read, "ListJobs": .read, "StreamEvents": .read, "StreamLogs": .read, "GetMetrics": .read,
     ]

@@ -17,19 +17,24 @@ public struct OrchestratorService: Sendable {
     private let logger: Logger
     /// What is checked before a job is accepted: that its payload can be run here, and that the server takes jobs.
     private let admit: @Sendable (JobSpec) throws(OrchestratorError) -> Void
+    private let requeue: @Sendable (_ id: String, _ reason: String) async throws -> Job
     private let quota: PublishQuota
     private let startedAt = ContinuousClock.now
 
-    /// - Parameter publishedPerSecond: events that one caller may publish; 0 is without limit.
+    /// - Parameters:
+    ///   - publishedPerSecond: events that one caller may publish; 0 is without limit.
+    ///   - requeue: puts a batch job back into Slurm's queue.
     public init(
         ledger: Ledger, logs: JobLogs, metrics: OrchestratorMetrics, version: String, logger: Logger,
-        publishedPerSecond: Int = 100, admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void
+        publishedPerSecond: Int = 100, requeue: @escaping @Sendable (String, String) async throws -> Job,
+        admit: @escaping @Sendable (JobSpec) throws(OrchestratorError) -> Void
     ) {
         self.ledger = ledger
         self.logs = logs
         self.metrics = metrics
         self.version = version
         self.logger = logger
+        self.requeue = requeue
         self.admit = admit
         quota = PublishQuota(perSecond: publishedPerSecond)
     }
@@ -51,6 +56,12 @@ public struct OrchestratorService: Sendable {
             },
             .unary("/\(Self.name)/CancelJob") { (request: Wire.CancelJobRequest, _) in
                 try await Status.mapping { try await cancel(request) }
+            },
+            .unary("/\(Self.name)/RequeueJob") { (request: Wire.RequeueJobRequest, _) in
+                try await Status.mapping {
+                    let job = try await requeue(try Self.required(request.jobID), request.reason)
+                    return Wire.RequeueJobResponse(job: Wire.Job(job))
+                }
             },
             .serverStream("/\(Self.name)/StreamEvents") { (request: Wire.StreamEventsRequest, _) in
                 try await Status.mapping { try await stream(request) }

@@ -15,7 +15,7 @@ extension Status {
             self = because(reason.rawValue, metadata)
         }
         if let job = error.jobID { self = about(Self.jobType, job) }
-        if case .resourceExhausted(let delay) = error.kind { self = retrying(after: delay) }
+        if let delay = error.retryAfter { self = retrying(after: delay) }
     }
 
     /// The resource type of a job.

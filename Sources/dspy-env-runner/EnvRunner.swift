@@ -27,7 +27,7 @@ struct EnvRunner {
         var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
         ledgerConfiguration.retention = configuration.retention
         ledgerConfiguration.removeOutputs = { [logger] in
-            AttemptOutput.remove(of: $0, in: jobsDirectory, logger: logger)
+            AttemptOutput.remove(of: $0, in: jobsDirectory, logger: logger, metadata: $1)
         }
         // Nobody asks for what only the RPC front would send.
         let nothing = Ledger.Encoders(event: { _ in [] }, job: { _ in [] })

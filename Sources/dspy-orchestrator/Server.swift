@@ -37,8 +37,10 @@ struct Server {
         ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
         ledgerConfiguration.retention = configuration.retention
         let outputDirectories = Set([jobsDirectory, configuration.slurm?.jobsDirectory ?? jobsDirectory])
-        ledgerConfiguration.removeOutputs = { [logger] jobs in
-            for directory in outputDirectories { AttemptOutput.remove(of: jobs, in: directory, logger: logger) }
+        ledgerConfiguration.removeOutputs = { [logger] jobs, metadata in
+            for directory in outputDirectories {
+                AttemptOutput.remove(of: jobs, in: directory, logger: logger, metadata: metadata)
+            }
         }
         let ledger = try Ledger.open(ledgerConfiguration, encoders: WireImages.encoders, logger: logger)
         let runnerConfiguration = runnerConfiguration(jobsDirectory: jobsDirectory, openFiles: openFiles.before)
@@ -58,6 +60,7 @@ struct Server {
                 slurm, ledger: ledger, metrics: SlurmMetrics(metrics),
                 serverEnvironment: ProcessInfo.processInfo.environment, logger: logger)
         }
+        let requeue = JobRequeue(ledger: ledger, slurm: slurm)
         let admission = Admission(slurm: slurm) { spec throws(OrchestratorError) in try runner.validate(spec) }
         let fileQueue = FileQueue(
             configuration: FileQueueConfiguration(
@@ -86,6 +89,7 @@ struct Server {
         let service = OrchestratorService(
             ledger: ledger, logs: logs, metrics: metrics, version: Version.current, logger: logger,
             publishedPerSecond: configuration.publishRate,
+            requeue: { try await requeue($0, reason: $1) },
             admit: { spec throws(OrchestratorError) in try admission.admit(spec) })
         let health = HealthRegistry(services: [OrchestratorService.name])
         let reflection = Reflection(
@@ -128,6 +132,7 @@ struct Server {
                     }
                 },
                 cancel: { try await ledger.cancel($0, reason: $1, source: JobSource.http.rawValue) },
+                requeue: { try await requeue($0, reason: $1) },
                 job: { try await ledger.job($0) }, list: { try await ledger.list($0) },
                 queueCounts: { fileQueue.counts },
                 follow: { try await ledger.follow($0, encoding: $1) }, logs: logs,

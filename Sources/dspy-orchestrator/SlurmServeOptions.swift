@@ -57,6 +57,12 @@ struct SlurmServeOptions: ParsableArguments {
     @Option(
         help: "Seconds that one command of Slurm's may take. (env: ORCHESTRATOR_SLURM_COMMAND_SECONDS; default: 20)")
     var slurmCommandSeconds: String?
+
+    @Option(
+        help:
+            "Bytes kept of the beginning of each output stream of a batch job; of its end 2 to 4 MiB are kept as well. (env: ORCHESTRATOR_SLURM_OUTPUT_BYTES; default: 16MiB)"
+    )
+    var slurmOutputBytes: String?
 }
 
 extension SlurmConfiguration {
@@ -109,5 +115,11 @@ extension SlurmConfiguration {
         commandTimeout = try seconds(
             "slurm-command-seconds", "ORCHESTRATOR_SLURM_COMMAND_SECONDS", options.slurmCommandSeconds, 600,
             commandTimeout)
+        outputCap = try setting(
+            "slurm-output-bytes", "ORCHESTRATOR_SLURM_OUTPUT_BYTES", options.slurmOutputBytes,
+            "a number of bytes from 1 to 1TiB, such as 16MiB", outputCap
+        ) { text in
+            Parse.bytes(text).flatMap { $0 }.flatMap { $0 <= 1 << 40 ? $0 : nil }
+        }
     }
 }

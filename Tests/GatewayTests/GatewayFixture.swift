@@ -62,6 +62,7 @@ final class GatewayFixture: Sendable {
                 }
             },
             cancel: { try await self.ledger.cancel($0, reason: $1, source: JobSource.http.rawValue) },
+            requeue: { try await JobRequeue(ledger: self.ledger, slurm: nil)($0, reason: $1) },
             job: { try await self.ledger.job($0) }, list: { try await self.ledger.list($0) },
             queueCounts: { QueueCounts(totals: self.ledger.totals, pendingFiles: 0, refusedFiles: 0) },
             follow: { try await self.ledger.follow($0, encoding: $1) }, logs: logs,

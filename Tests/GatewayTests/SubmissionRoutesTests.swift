@@ -1,8 +1,11 @@
 import Foundation
 import HTTPTypes
+import Hummingbird
 import HummingbirdTesting
 import Orchestrator
 import Testing
+
+@testable import Gateway
 
 @testable import Gateway
 
@@ -218,5 +221,28 @@ import Testing
             #expect(answer.error?.contains(words) == true, "\(answer.text)")
             #expect(try await fixture.ledger.job("a").state == .queued)
         }
+    }
+
+    @Test(arguments: [
+        ("nope", "", 404, "nope"), ("a", "", 400, "is of class cpu_short"), ("a", "{", 400, "not JSON"),
+        ("a", #"{"reason":1}"#, 400, "reason must be a string"),
+        ("a", "{\"reason\":\"\(String(repeating: "x", count: 1_025))\"}", 400, "1025 bytes"),
+    ])
+    func `a requeue of what is not in Slurm changes nothing`(
+        id: String, body: String, status: Int, words: String
+    ) async throws {
+        try await GatewayFixture.test { client, fixture in
+            let job = try await fixture.ledger.submit(JobSpec(id: "a")).job
+            let answer = try await client.send(.post, "/v1/jobs/\(id)/requeue", body)
+            #expect(answer.status == status)
+            #expect(answer.error?.contains(words) == true, "\(answer.text)")
+            #expect(try await fixture.ledger.job("a") == job)
+        }
+    }
+
+    @Test func `while Slurm is away a requeue is told when to come again`() {
+        let away = OrchestratorError(.unavailable, "away").retrying(after: .seconds(5))
+        #expect(Response.refusal(away).headers[.retryAfter] == "5")
+        #expect(Response.refusal(OrchestratorError(.unavailable, "away")).headers[.retryAfter] == "1")
     }
 }

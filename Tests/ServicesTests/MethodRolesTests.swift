@@ -5,9 +5,8 @@ import Testing
 @Suite struct MethodRolesTests {
     private static let service = "/dspy_orchestrator.v1.Orchestrator/"
 
-    @Test(arguments: ["SubmitJob", "SubmitJobs", "CancelJob"]) func `what changes jobs is for those who submit`(
-        method: String
-    ) {
+    @Test(arguments: ["SubmitJob", "SubmitJobs", "CancelJob", "RequeueJob"])
+    func `what changes jobs is for those who submit`(method: String) {
         #expect(MethodRoles().role(for: Self.service + method) == .submit)
     }
 

@@ -35,6 +35,14 @@ import Testing
         #expect(Set(try details(error).keys) == ["ErrorInfo", "RetryInfo"])
     }
 
+    @Test func anAbsenceMaySayWhenToComeBack() throws {
+        let error = OrchestratorError(.unavailable, "away").because(.slurmUnavailable, job: "a")
+        let details = try details(error.retrying(after: .seconds(5)))
+        #expect(Set(details.keys) == ["ErrorInfo", "ResourceInfo", "RetryInfo"])
+        #expect(try Wire.RetryInfo(decoding: try #require(details["RetryInfo"])).retryDelay == .init(seconds: 5))
+        #expect(try self.details(error)["RetryInfo"] == nil)
+    }
+
     @Test func aBadFieldTravelsAsBadRequest() throws {
         let status = Status(.invalidArgument("payload", "payload: not JSON"))
         let rich = try Wire.Status(decoding: status.details)

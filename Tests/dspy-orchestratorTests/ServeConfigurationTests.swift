@@ -155,6 +155,18 @@ import Testing
         #expect(error.message.contains("ORCHESTRATOR_HTTP_LISTEN") && error.message.contains("nowhere"))
     }
 
+    @Test func `what is kept of a batch job's output is bounded, by a size that is one`() throws {
+        func cap(_ given: String...) throws -> Int64? {
+            try configuration(["--slurm", "true"] + given.flatMap { ["--slurm-output-bytes", $0] }).slurm?.outputCap
+        }
+        #expect(try cap() == 16 << 20)
+        #expect(try cap("3KiB") == 3 << 10)
+        for wrong in ["0", "-1", "2TiB", "much"] {
+            let error = try #require(throws: (any Error).self) { try cap(wrong) }
+            #expect(ServeOptions.message(for: error).contains("--slurm-output-bytes"), "\(error)")
+        }
+    }
+
     @Test func beyondLoopbackNeedsTheWord() throws {
         let open = try configuration(["--rpc-listen", "0.0.0.0:50051", "--insecure", "true"])
         #expect(open.rpc.host == "0.0.0.0")

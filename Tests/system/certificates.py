@@ -41,9 +41,9 @@ class Authority:
             *["-subj", f"/CN={name}", "-days", "2"],
         )
 
-    def server(self, name: str) -> Certificate:
-        """For this machine, by name and address."""
-        return self._sign(name, "subjectAltName=DNS:localhost,IP:127.0.0.1", "serverAuth")
+    def server(self, name: str, alternatives: str = "DNS:localhost,IP:127.0.0.1") -> Certificate:
+        """For this machine, by name and address, unless it is for another."""
+        return self._sign(name, f"subjectAltName={alternatives}", "serverAuth")
 
     def client(self, name: str, uri: str = "") -> Certificate:
         return self._sign(name, f"subjectAltName=URI:{uri}" if uri else "", "clientAuth")

@@ -25,13 +25,26 @@ def resource(error: object) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     ("method", "request_"),
-    [("GetStatus", pb.GetStatusRequest(job_id="none")), ("CancelJob", pb.CancelJobRequest(job_id="none"))],
+    [
+        ("GetStatus", pb.GetStatusRequest(job_id="none")),
+        ("CancelJob", pb.CancelJobRequest(job_id="none")),
+        ("RequeueJob", pb.RequeueJobRequest(job_id="none")),
+    ],
 )
 def test_a_job_that_is_not_there_is_named(server: Server, method: str, request_: object) -> None:
     error = refused(lambda: getattr(server.stub(), method)(request_, timeout=10))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert reason(error) == ("JOB_NOT_FOUND", {"job_id": "none"})
     assert resource(error) == ("dspy_orchestrator.v1.Job", "none")
+
+
+def test_a_requeue_without_slurm_says_what_is_wrong_with_the_job(server: Server) -> None:
+    server.stub().SubmitJob(job(job_id="local"), timeout=10)
+    error = refused(lambda: server.stub().RequeueJob(pb.RequeueJobRequest(job_id="local"), timeout=10))
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(error) == ("JOB_NOT_IN_SLURM", {"job_id": "local"})
+    assert resource(error) == ("dspy_orchestrator.v1.Job", "local")
+    assert "is of class cpu_short" in error.details()
 
 
 def test_a_job_that_is_there_with_other_content_is_named_with_the_difference(server: Server) -> None:

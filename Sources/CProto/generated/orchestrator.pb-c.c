@@ -655,6 +655,96 @@ void   dspy_orchestrator__v1__cancel_job_response__free_unpacked
   assert(message->base.descriptor == &dspy_orchestrator__v1__cancel_job_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   dspy_orchestrator__v1__requeue_job_request__init
+                     (DspyOrchestrator__V1__RequeueJobRequest         *message)
+{
+  static const DspyOrchestrator__V1__RequeueJobRequest init_value = DSPY_ORCHESTRATOR__V1__REQUEUE_JOB_REQUEST__INIT;
+  *message = init_value;
+}
+size_t dspy_orchestrator__v1__requeue_job_request__get_packed_size
+                     (const DspyOrchestrator__V1__RequeueJobRequest *message)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dspy_orchestrator__v1__requeue_job_request__pack
+                     (const DspyOrchestrator__V1__RequeueJobRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dspy_orchestrator__v1__requeue_job_request__pack_to_buffer
+                     (const DspyOrchestrator__V1__RequeueJobRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+DspyOrchestrator__V1__RequeueJobRequest *
+       dspy_orchestrator__v1__requeue_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (DspyOrchestrator__V1__RequeueJobRequest *)
+     protobuf_c_message_unpack (&dspy_orchestrator__v1__requeue_job_request__descriptor,
+                                allocator, len, data);
+}
+void   dspy_orchestrator__v1__requeue_job_request__free_unpacked
+                     (DspyOrchestrator__V1__RequeueJobRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   dspy_orchestrator__v1__requeue_job_response__init
+                     (DspyOrchestrator__V1__RequeueJobResponse         *message)
+{
+  static const DspyOrchestrator__V1__RequeueJobResponse init_value = DSPY_ORCHESTRATOR__V1__REQUEUE_JOB_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t dspy_orchestrator__v1__requeue_job_response__get_packed_size
+                     (const DspyOrchestrator__V1__RequeueJobResponse *message)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t dspy_orchestrator__v1__requeue_job_response__pack
+                     (const DspyOrchestrator__V1__RequeueJobResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t dspy_orchestrator__v1__requeue_job_response__pack_to_buffer
+                     (const DspyOrchestrator__V1__RequeueJobResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+DspyOrchestrator__V1__RequeueJobResponse *
+       dspy_orchestrator__v1__requeue_job_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (DspyOrchestrator__V1__RequeueJobResponse *)
+     protobuf_c_message_unpack (&dspy_orchestrator__v1__requeue_job_response__descriptor,
+                                allocator, len, data);
+}
+void   dspy_orchestrator__v1__requeue_job_response__free_unpacked
+                     (DspyOrchestrator__V1__RequeueJobResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &dspy_orchestrator__v1__requeue_job_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   dspy_orchestrator__v1__stream_events_request__init
                      (DspyOrchestrator__V1__StreamEventsRequest         *message)
 {
@@ -2413,6 +2503,95 @@ const ProtobufCMessageDescriptor dspy_orchestrator__v1__cancel_job_response__des
   (ProtobufCMessageInit) dspy_orchestrator__v1__cancel_job_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor dspy_orchestrator__v1__requeue_job_request__field_descriptors[2] =
+{
+  {
+    "job_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__RequeueJobRequest, job_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__RequeueJobRequest, reason),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dspy_orchestrator__v1__requeue_job_request__field_indices_by_name[] = {
+  0,   /* field[0] = job_id */
+  1,   /* field[1] = reason */
+};
+static const ProtobufCIntRange dspy_orchestrator__v1__requeue_job_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor dspy_orchestrator__v1__requeue_job_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dspy_orchestrator.v1.RequeueJobRequest",
+  "RequeueJobRequest",
+  "DspyOrchestrator__V1__RequeueJobRequest",
+  "dspy_orchestrator.v1",
+  sizeof(DspyOrchestrator__V1__RequeueJobRequest),
+  2,
+  dspy_orchestrator__v1__requeue_job_request__field_descriptors,
+  dspy_orchestrator__v1__requeue_job_request__field_indices_by_name,
+  1,  dspy_orchestrator__v1__requeue_job_request__number_ranges,
+  (ProtobufCMessageInit) dspy_orchestrator__v1__requeue_job_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor dspy_orchestrator__v1__requeue_job_response__field_descriptors[1] =
+{
+  {
+    "job",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(DspyOrchestrator__V1__RequeueJobResponse, job),
+    &dspy_orchestrator__v1__job__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned dspy_orchestrator__v1__requeue_job_response__field_indices_by_name[] = {
+  0,   /* field[0] = job */
+};
+static const ProtobufCIntRange dspy_orchestrator__v1__requeue_job_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor dspy_orchestrator__v1__requeue_job_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "dspy_orchestrator.v1.RequeueJobResponse",
+  "RequeueJobResponse",
+  "DspyOrchestrator__V1__RequeueJobResponse",
+  "dspy_orchestrator.v1",
+  sizeof(DspyOrchestrator__V1__RequeueJobResponse),
+  1,
+  dspy_orchestrator__v1__requeue_job_response__field_descriptors,
+  dspy_orchestrator__v1__requeue_job_response__field_indices_by_name,
+  1,  dspy_orchestrator__v1__requeue_job_response__number_ranges,
+  (ProtobufCMessageInit) dspy_orchestrator__v1__requeue_job_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor dspy_orchestrator__v1__stream_events_request__field_descriptors[5] =
 {
   {
@@ -3573,13 +3752,14 @@ const ProtobufCEnumDescriptor dspy_orchestrator__v1__metric_type__descriptor =
   dspy_orchestrator__v1__metric_type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor dspy_orchestrator__v1__orchestrator__method_descriptors[9] =
+static const ProtobufCMethodDescriptor dspy_orchestrator__v1__orchestrator__method_descriptors[10] =
 {
   { "SubmitJob", &dspy_orchestrator__v1__submit_job_request__descriptor, &dspy_orchestrator__v1__submit_job_response__descriptor },
   { "SubmitJobs", &dspy_orchestrator__v1__submit_jobs_request__descriptor, &dspy_orchestrator__v1__submit_jobs_response__descriptor },
   { "GetStatus", &dspy_orchestrator__v1__get_status_request__descriptor, &dspy_orchestrator__v1__get_status_response__descriptor },
   { "ListJobs", &dspy_orchestrator__v1__list_jobs_request__descriptor, &dspy_orchestrator__v1__list_jobs_response__descriptor },
   { "CancelJob", &dspy_orchestrator__v1__cancel_job_request__descriptor, &dspy_orchestrator__v1__cancel_job_response__descriptor },
+  { "RequeueJob", &dspy_orchestrator__v1__requeue_job_request__descriptor, &dspy_orchestrator__v1__requeue_job_response__descriptor },
   { "StreamEvents", &dspy_orchestrator__v1__stream_events_request__descriptor, &dspy_orchestrator__v1__event__descriptor },
   { "PublishEvent", &dspy_orchestrator__v1__publish_event_request__descriptor, &dspy_orchestrator__v1__publish_event_response__descriptor },
   { "StreamLogs", &dspy_orchestrator__v1__stream_logs_request__descriptor, &dspy_orchestrator__v1__log_chunk__descriptor },
@@ -3587,12 +3767,13 @@ static const ProtobufCMethodDescriptor dspy_orchestrator__v1__orchestrator__meth
 };
 const unsigned dspy_orchestrator__v1__orchestrator__method_indices_by_name[] = {
   4,        /* CancelJob */
-  8,        /* GetMetrics */
+  9,        /* GetMetrics */
   2,        /* GetStatus */
   3,        /* ListJobs */
-  6,        /* PublishEvent */
-  5,        /* StreamEvents */
-  7,        /* StreamLogs */
+  7,        /* PublishEvent */
+  5,        /* RequeueJob */
+  6,        /* StreamEvents */
+  8,        /* StreamLogs */
   0,        /* SubmitJob */
   1         /* SubmitJobs */
 };
@@ -3603,7 +3784,7 @@ const ProtobufCServiceDescriptor dspy_orchestrator__v1__orchestrator__descriptor
   "Orchestrator",
   "DspyOrchestrator__V1__Orchestrator",
   "dspy_orchestrator.v1",
-  9,
+  10,
   dspy_orchestrator__v1__orchestrator__method_descriptors,
   dspy_orchestrator__v1__orchestrator__method_indices_by_name
 };
@@ -3647,13 +3828,21 @@ void dspy_orchestrator__v1__orchestrator__cancel_job(ProtobufCService *service,
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
   service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void dspy_orchestrator__v1__orchestrator__requeue_job(ProtobufCService *service,
+                                                      const DspyOrchestrator__V1__RequeueJobRequest *input,
+                                                      DspyOrchestrator__V1__RequeueJobResponse_Closure closure,
+                                                      void *closure_data)
+{
+  assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void dspy_orchestrator__v1__orchestrator__stream_events(ProtobufCService *service,
                                                         const DspyOrchestrator__V1__StreamEventsRequest *input,
                                                         DspyOrchestrator__V1__Event_Closure closure,
                                                         void *closure_data)
 {
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
-  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void dspy_orchestrator__v1__orchestrator__publish_event(ProtobufCService *service,
                                                         const DspyOrchestrator__V1__PublishEventRequest *input,
@@ -3661,7 +3850,7 @@ void dspy_orchestrator__v1__orchestrator__publish_event(ProtobufCService *servic
                                                         void *closure_data)
 {
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void dspy_orchestrator__v1__orchestrator__stream_logs(ProtobufCService *service,
                                                       const DspyOrchestrator__V1__StreamLogsRequest *input,
@@ -3669,7 +3858,7 @@ void dspy_orchestrator__v1__orchestrator__stream_logs(ProtobufCService *service,
                                                       void *closure_data)
 {
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
-  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void dspy_orchestrator__v1__orchestrator__get_metrics(ProtobufCService *service,
                                                       const DspyOrchestrator__V1__GetMetricsRequest *input,
@@ -3677,7 +3866,7 @@ void dspy_orchestrator__v1__orchestrator__get_metrics(ProtobufCService *service,
                                                       void *closure_data)
 {
   assert(service->descriptor == &dspy_orchestrator__v1__orchestrator__descriptor);
-  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void dspy_orchestrator__v1__orchestrator__init (DspyOrchestrator__V1__Orchestrator_Service *service,
                                                 DspyOrchestrator__V1__Orchestrator_ServiceDestroy destroy)

@@ -35,7 +35,14 @@ enum EventData {
     }
 
     /// Of slurm_job_submitted and slurm_job_started.
-    static func slurm(_ job: Job) -> [UInt8] { object(job) { slurmMembers(of: job, &$0) } }
+    ///
+    /// - Parameter reason: of whoever had it put back into the queue; empty is none.
+    static func slurm(_ job: Job, reason: String = "") -> [UInt8] {
+        object(job) { json in
+            slurmMembers(of: job, &json)
+            if !reason.isEmpty { json.member("reason", reason) }
+        }
+    }
 
     /// Of slurm_job_completed, which comes whichever way the batch job ended.
     static func slurmEnded(_ job: Job, _ outcome: AttemptOutcome) -> [UInt8] {

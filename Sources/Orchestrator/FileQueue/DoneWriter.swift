@@ -45,7 +45,7 @@ final class DoneWriter: Sendable {
                 guard let last = events.last else { return }
                 var ended: [Job] = []
                 for event in events where event.type.isTerminal {
-                    guard let job = try await job(event.jobID), job.claim != .elsewhere else { continue }
+                    guard let job = try await job(of: event), job.claim != .elsewhere else { continue }
                     // The bound on the ledger's size may have taken this one, and its id be another's by now.
                     guard job.lastSequence == event.sequence else { continue }
                     if job.spec.source.writesDoneFile || claims.isAwaited(job.id) { ended.append(job) }
@@ -70,12 +70,12 @@ final class DoneWriter: Sendable {
     }
 
     /// nil when the bound on the ledger's size has taken it.
-    private func job(_ id: String) async throws -> Job? {
+    private func job(of event: Event) async throws -> Job? {
         do {
-            return try await ledger.job(id)
+            return try await ledger.job(event.jobID)
         } catch let error as OrchestratorError where error.kind == .notFound {
             logger.error(
-                "the done file of a job that is no longer kept can't be written", metadata: ["job_id": "\(id)"])
+                "the done file of a job that is no longer kept can't be written", metadata: .job(of: event))
             return nil
         }
     }

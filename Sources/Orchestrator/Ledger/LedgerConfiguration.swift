@@ -1,3 +1,5 @@
+import Logging
+
 extension Ledger {
     /// Where a ledger is and how much of it is kept in memory.
     public struct Configuration: Sendable {
@@ -26,7 +28,11 @@ extension Ledger {
         public var retention = Retention.everything
         /// Removes the attempts' directories of these jobs, however many there are of each; called off the writer's
         /// thread, and again should the server die meanwhile. nil when there are none to remove.
-        public var removeOutputs: (@Sendable (_ jobIDs: [String]) -> Void)?
+        public var removeOutputs: RemoveOutputs?
+
+        /// - Parameter metadata: of a log line about a job.
+        public typealias RemoveOutputs =
+            @Sendable (_ jobIDs: [String], _ metadata: (_ jobID: String) -> Logger.Metadata) -> Void
 
         /// Lets a test fill the disk: SQLite's max_page_count.
         var maxDatabasePages: Int?

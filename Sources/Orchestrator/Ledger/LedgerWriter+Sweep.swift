@@ -55,7 +55,8 @@ extension LedgerWriter {
         case .events, .pages: break
         }
         guard !ids.isEmpty, let removeOutputs else { return try drop(step) }
-        removal = (step, OutputRemoval(of: ids, removeOutputs) { [queue] in queue.nudge() })
+        let remove: @Sendable ([String]) -> Void = { [index] ids in removeOutputs(ids) { .job($0, in: index) } }
+        removal = (step, OutputRemoval(of: ids, remove) { [queue] in queue.nudge() })
     }
 
     private mutating func drop(_ step: Sweep.Step) throws {

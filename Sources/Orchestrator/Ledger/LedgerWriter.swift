@@ -36,7 +36,7 @@ struct LedgerWriter {
     /// A slice whose attempts' directories are being removed; its rows follow.
     var removal: (step: Sweep.Step, files: OutputRemoval)?
     var sweepWaiters: [CheckedContinuation<Void, Never>] = []
-    let removeOutputs: (@Sendable ([String]) -> Void)?
+    let removeOutputs: Ledger.Configuration.RemoveOutputs?
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
@@ -222,7 +222,7 @@ struct LedgerWriter {
         _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
     ) -> Answer {
         if case .failure(let error) = apply(command, id: id, to: &batch, in: database) {
-            logger.error("what follows for a job can't be applied: \(error)", metadata: ["job_id": "\(id)"])
+            logger.error("what follows for a job can't be applied: \(error)", metadata: .job(id, in: index))
         }
         return .nobodys
     }

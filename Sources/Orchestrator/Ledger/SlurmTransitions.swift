@@ -39,13 +39,13 @@ extension JobMachine {
             return changed(job, .slurmJobSubmitted, EventData.slurm(job), source: slurmSource, now)
         case .started(let nodes, let time, let restarts):
             return started(job, facts, nodes: nodes, at: min(time ?? now, now), restarts: restarts, now: now)
-        case .requeued(let state, let restarts):
+        case .requeued(let state, let restarts, let reason):
             facts.state = state
             facts.restarts = max(facts.restarts, restarts)
             guard job.state == .running else { return silently(job, facts) }
             job.state = .submitted
             job.slurm = facts
-            return changed(job, .slurmJobSubmitted, EventData.slurm(job), source: slurmSource, now)
+            return changed(job, .slurmJobSubmitted, EventData.slurm(job, reason: reason), source: slurmSource, now)
         case .observed(let state):
             facts.state = state
             return silently(job, facts)

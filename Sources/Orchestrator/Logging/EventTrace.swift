@@ -9,19 +9,22 @@ public struct EventTrace: Sendable {
     /// Logs what the ledger commits from now on.
     public func follow(_ ledger: Ledger) {
         guard logger.logLevel <= .debug else { return }
-        ledger.observe { [self] in observe($0) }
+        ledger.observe { [self, weak ledger] batch in
+            observe(batch) { ledger?.logMetadata(of: $0) ?? ["job_id": "\($0)"] }
+        }
     }
 
-    func observe(_ batch: CommittedBatch) {
+    /// - Parameter metadata: of a job that the batch did not change, such as one that an agent tells of.
+    func observe(_ batch: CommittedBatch, metadata: (_ jobID: String) -> Logger.Metadata) {
         batch.forEachEvent { event, change in
-            var metadata: Logger.Metadata =
+            var fields: Logger.Metadata =
                 if let job = change?.job { .job(job) } else if event.jobID.isEmpty { [:] } else {
-                    ["job_id": "\(event.jobID)"]
+                    metadata(event.jobID)
                 }
-            metadata["sequence"] = "\(event.sequence)"
-            metadata["type"] = "\(event.type.rawValue)"
-            if event.attempt > 0 { metadata["attempt"] = "\(event.attempt)" }
-            logger.debug("event", metadata: metadata)
+            fields["sequence"] = "\(event.sequence)"
+            fields["type"] = "\(event.type.rawValue)"
+            if event.attempt > 0 { fields["attempt"] = "\(event.attempt)" }
+            logger.debug("event", metadata: fields)
         }
     }
 }

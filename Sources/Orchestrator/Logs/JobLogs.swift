@@ -59,8 +59,23 @@ public final class JobLogs: Sendable {
     public func offset(ofLast count: UInt64, _ request: LogRequest) async throws -> UInt64 {
         let job = try await ledger.job(request.jobID)
         let attempt = request.attempt == 0 ? max(job.attempt, 1) : request.attempt
-        let extent = try await files.extent(request.stream ?? .stdout, in: try directory(job.id, attempt))
-        return extent.total - min(count, extent.total)
+        let stream = request.stream ?? .stdout
+        let total =
+            if job.isUnderWay(attempt: attempt) {
+                try await files.size(stream, in: try directory(job.id, attempt))
+            } else {
+                try await files.extent(stream, in: try directory(job.id, attempt)).total
+            }
+        return total - min(count, total)
+    }
+}
+
+extension Job {
+    /// Whether the attempt has begun and is not over, so that its files may yet grow. One that is on its way to Slurm has
+    /// begun, though its job is queued.
+    func isUnderWay(attempt: UInt32) -> Bool {
+        guard self.attempt == attempt else { return false }
+        return state == .running || state == .submitted || (state == .queued && slurm?.isOpen == true)
     }
 }
 

@@ -1,3 +1,4 @@
+import Logging
 import Synchronization
 
 /// A place in the output of one attempt. It holds positions and no bytes; each `next` reads one bounded piece.
@@ -24,6 +25,9 @@ public actor LogCursor {
 
     /// The attempt that is read, from 1.
     public nonisolated let attempt: UInt32
+
+    /// Of a log line about the job that is read.
+    public nonisolated var logMetadata: Logger.Metadata { logs.ledger.logMetadata(of: request.jobID) }
 
     private let logs: JobLogs
     private let request: LogRequest
@@ -111,7 +115,7 @@ public actor LogCursor {
             if job.state.isTerminal { throw OrchestratorError.neverStarted(job) }
             return .notBegun
         }
-        return job.attempt == attempt && (job.state == .running || job.state == .submitted) ? .running : .over
+        return job.isUnderWay(attempt: attempt) ? .running : .over
     }
 
     /// The attempt is over: from here on its files say where its output ends.

@@ -25,10 +25,14 @@ final class LogFiles: Sendable {
     func extent(_ stream: LogStream, in directory: AttemptDirectory) async throws -> LogExtent {
         try await queue.run {
             Result {
+                let kept = try Self.size(directory.file(stream))
+                if let rest = OutputRest(of: directory.file(stream)) {
+                    return LogExtent(kept: kept, total: kept + rest.total, tail: rest.kept)
+                }
                 let record = AttemptRemains(directory: directory).record
                 let total = stream == .stdout ? record?.outputBytes : record?.errorBytes
                 return LogExtent(
-                    kept: try Self.size(directory.file(stream)), total: UInt64(clamping: total ?? 0),
+                    kept: kept, total: UInt64(clamping: total ?? 0),
                     tail: try Self.size(directory.tailFile(stream)))
             }
         }.get()
@@ -42,7 +46,10 @@ final class LogFiles: Sendable {
     }
 
     func tail(_ stream: LogStream, in directory: AttemptDirectory, from offset: UInt64) async throws -> [UInt8] {
-        try await read(directory.tailFile(stream), from: offset, limit: Self.pieceBytes)
+        let rest = await queue.run { OutputRest(of: directory.file(stream)) }
+        guard let rest else { return try await read(directory.tailFile(stream), from: offset, limit: Self.pieceBytes) }
+        guard let (path, at) = rest.place(of: offset) else { return [] }
+        return try await read(path, from: at, limit: Self.pieceBytes)
     }
 
     private var queue: DispatchQueue {

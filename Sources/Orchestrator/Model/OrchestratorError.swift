@@ -28,6 +28,9 @@ public struct OrchestratorError: Error, Sendable, Equatable, CustomStringConvert
         case outputNoLongerKept = "OUTPUT_NO_LONGER_KEPT"
         case offsetBehindEnd = "OFFSET_BEHIND_END"
         case slurmNotConfigured = "SLURM_NOT_CONFIGURED"
+        case jobNotInSlurm = "JOB_NOT_IN_SLURM"
+        case slurmRefused = "SLURM_REFUSED"
+        case slurmUnavailable = "SLURM_UNAVAILABLE"
         case tooManyOpenJobs = "TOO_MANY_OPEN_JOBS"
         case tooManySubmissions = "TOO_MANY_SUBMISSIONS"
         case diskFull = "DISK_FULL"
@@ -44,6 +47,7 @@ public struct OrchestratorError: Error, Sendable, Equatable, CustomStringConvert
     public private(set) var jobID: String?
     /// Values that belong to the reason, by names in lower case.
     public private(set) var metadata: [String: String] = [:]
+    private var delay: Duration?
 
     public init(_ kind: Kind, _ message: String) {
         self.kind = kind
@@ -57,6 +61,18 @@ public struct OrchestratorError: Error, Sendable, Equatable, CustomStringConvert
         error.jobID = job
         error.metadata = metadata
         return error
+    }
+
+    /// The same error with the time after which it is worth a retry.
+    public func retrying(after delay: Duration) -> OrchestratorError {
+        var error = self
+        error.delay = delay
+        return error
+    }
+
+    /// When to try again; nil when nothing is known of that.
+    public var retryAfter: Duration? {
+        if case .resourceExhausted(let delay) = kind { delay } else { delay }
     }
 
     public var description: String { message }

@@ -51,8 +51,9 @@ public enum SlurmReport: Sendable, Equatable {
     /// Slurm took it.
     case accepted(slurmJobID: String)
     case started(nodes: String, at: Timestamp?, restarts: UInt32)
-    /// Slurm put it back into its queue, as after a preemption; `state` is Slurm's word.
-    case requeued(state: String, restarts: UInt32)
+    /// Slurm put it back into its queue, as after a preemption; `state` is Slurm's word, `reason` that of somebody here who
+    /// asked for it.
+    case requeued(state: String, restarts: UInt32, reason: String = "")
     /// Slurm shows it in this state, and nothing else about it changed.
     case observed(state: String)
     case ended(AttemptOutcome, SlurmEnding)

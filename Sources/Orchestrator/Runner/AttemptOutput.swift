@@ -21,7 +21,12 @@ public enum AttemptOutput {
     }
 
     /// Removes all attempts' directories of jobs. What is not there is no fault; what can't be removed is logged, and stays.
-    public static func remove(of jobIDs: [String], in jobsDirectory: String, logger: Logger) {
+    ///
+    /// - Parameter metadata: of a log line about the job.
+    public static func remove(
+        of jobIDs: [String], in jobsDirectory: String, logger: Logger,
+        metadata: (_ jobID: String) -> Logger.Metadata = { ["job_id": "\($0)"] }
+    ) {
         for id in jobIDs {
             guard AttemptDirectory.isSafeFileName(id) else { continue }
             let path = "\(jobsDirectory)/\(AttemptDirectory.shard(of: id))/\(id)"
@@ -29,7 +34,7 @@ public enum AttemptOutput {
             do {
                 try remove(path)
             } catch {
-                logger.error("the output of a job can't be removed: \(error)", metadata: ["job_id": "\(id)"])
+                logger.error("the output of a job can't be removed: \(error)", metadata: metadata(id))
             }
         }
     }

@@ -3,6 +3,8 @@ import Glibc
 /// What an attempt left in its directory.
 struct AttemptRemains: Sendable {
     let directory: AttemptDirectory
+    /// Whether a batch job's wrapper left it, which keeps the end of its output in pieces.
+    var isBatch = false
 
     enum Trace: Sendable {
         case recorded(ExitRecord)
@@ -63,6 +65,12 @@ struct AttemptRemains: Sendable {
     ) -> (bytes: [UInt8], isWhole: Bool) {
         func end(of path: String, _ limit: Int) -> [UInt8] {
             (try? WholeFile.read(path, from: -Int64(limit), limit: limit)) ?? []
+        }
+        func size(of path: String) -> Int64 { (try? WholeFile.facts(path).size) ?? 0 }
+        if isBatch, let rest = OutputRest(of: path) {
+            let dropped = rest.end(limit)
+            let kept = end(of: path, limit - dropped.count)
+            return (kept + dropped, UInt64(kept.count + dropped.count) == rest.total + UInt64(size(of: path)))
         }
         guard let aside else {
             let bytes = end(of: path, limit)

@@ -192,7 +192,7 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
         if events.isEmpty { return nil }
         let delivery = try await sink.deliver(events)
         let last = events[min(max(delivery.taken, 1), events.count) - 1].sequence
-        for refusal in delivery.refusals { note(refusal) }
+        for refusal in delivery.refusals { note(refusal, of: events.first { $0.sequence == refusal.sequence }) }
         delivered.increment(by: UInt64(max(0, delivery.taken - delivery.refusals.count)))
         let time = now()
         lastSuccess.set(Double(time.nanoseconds) / 1e9)
@@ -203,15 +203,15 @@ public final class SinkRunner<SinkClock: Clock>: Sendable where SinkClock.Durati
         return last
     }
 
-    private func note(_ refusal: SinkRefusal) {
+    private func note(_ refusal: SinkRefusal, of event: Event?) {
         refused[refusal.reason]?.increment()
         state.withLock { $0.status.refusal = refusal }
-        logger.error(
-            "the sink refuses an event; it is passed over",
-            metadata: [
-                "sink": "\(sink.name)", "sequence": "\(refusal.sequence)", "reason": "\(refusal.reason.rawValue)",
-                "detail": "\(refusal.detail)",
-            ])
+        var metadata: Logger.Metadata = event.map { .job(of: $0) } ?? [:]
+        metadata["sink"] = "\(sink.name)"
+        metadata["sequence"] = "\(refusal.sequence)"
+        metadata["reason"] = "\(refusal.reason.rawValue)"
+        metadata["detail"] = "\(refusal.detail)"
+        logger.error("the sink refuses an event; it is passed over", metadata: metadata)
     }
 
     private func note(trouble: String) {

@@ -16,20 +16,22 @@ extension SlurmBridge {
                 continue
             }
             // Until Slurm's answer is in, the job has no id to speak of.
-            if track.isSubmitting || track.isEnding { continue }
+            if track.isSubmitting || track.isEnding || track.requeue.isUnderWay { continue }
             files.silence(bell)
             work { bridge in await bridge.rang(track.jobID, isEnd: bell.isEnd) }
         }
     }
 
     private func rang(_ id: String, isEnd: Bool) async {
-        guard let track = tracks[id], !track.isEnding else { return }
+        guard let track = tracks[id], !track.isEnding, !track.requeue.isUnderWay else { return }
         let files = self.files
         let (start, end) = await collecting.run {
             (files.startMarker(track.directory), isEnd ? files.endMarker(track.directory) : nil)
         }
         if let start { await started(track, start) }
-        guard let current = tracks[id], let end, end.restarts >= current.restarts else { return }
+        guard let current = tracks[id], let end, end.restarts >= current.restarts,
+            !current.requeue.hasGivenUp(run: end.restarts)
+        else { return }
         tracks[id]?.marker = end
         if end.isConclusive {
             await ended(current, SlurmEvidence(state: nil, marker: end))
@@ -56,6 +58,7 @@ extension SlurmBridge {
 
     /// One look at everything.
     func poll() async -> PollPace.Look {
+        let asked = now()
         let answer = await client.queueRows()
         guard case .ok(let rows) = answer else {
             let words = answer.outage ?? "squeue was refused"
@@ -78,20 +81,23 @@ extension SlurmBridge {
         let byID = Dictionary(ours.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         await settleDoubts(byName)
         await cancelAgain(byID)
-        let look = await reconcile(byID)
+        let look = await reconcile(byID, asked: asked)
         await measure()
         return look
     }
 
-    private func reconcile(_ rows: [String: QueueRow]) async -> PollPace.Look {
+    /// - Parameter asked: when the question was put whose answer the rows are.
+    private func reconcile(_ rows: [String: QueueRow], asked: Timestamp) async -> PollPace.Look {
         var sights: [String: SlurmReconciler.Sight] = [:]
-        for track in tracks.values where !track.slurmJobID.isEmpty && !track.isEnding {
+        for track in tracks.values
+        where !track.slurmJobID.isEmpty && !track.isEnding && !track.requeue.outdates(asked) {
             var sight = SlurmReconciler.Sight()
             if let row = rows[track.slurmJobID], row.name == track.name {
                 sight.queue = .found(row)
             } else {
                 sight.queue = .absent
             }
+            tracks[track.jobID]?.requeue.saw(sight.queue.row)
             sights[track.jobID] = sight
         }
         await readMarkers(&sights)
@@ -127,7 +133,9 @@ extension SlurmBridge {
         let files = self.files
         let markers = await collecting.run { wanted.map { ($0, files.endMarker($0.directory)) } }
         for (track, marker) in markers {
-            guard let marker, marker.restarts >= track.restarts, marker.slurmJobID == track.slurmJobID else { continue }
+            guard let marker, marker.restarts >= track.restarts, marker.slurmJobID == track.slurmJobID,
+                tracks[track.jobID]?.requeue.hasGivenUp(run: marker.restarts) == false
+            else { continue }
             tracks[track.jobID]?.marker = marker
             sights[track.jobID]?.marker = marker
         }
@@ -136,7 +144,7 @@ extension SlurmBridge {
     private func decide(_ sights: [String: SlurmReconciler.Sight]) -> [String: SlurmReconciler.Decision] {
         var decisions: [String: SlurmReconciler.Decision] = [:]
         for (id, sight) in sights {
-            guard var track = tracks[id], !track.isEnding else { continue }
+            guard var track = tracks[id], !track.isEnding, !track.requeue.isUnderWay else { continue }
             decisions[id] = reconciler.decide(sight, clocks: &track.clocks, now: now())
             tracks[id]?.clocks = track.clocks
         }
@@ -172,7 +180,7 @@ extension SlurmBridge {
 
     /// - Returns: whether something changed.
     private func apply(_ decision: SlurmReconciler.Decision, to id: String) async -> Bool {
-        guard let track = tracks[id], !track.isEnding else { return false }
+        guard let track = tracks[id], !track.isEnding, !track.requeue.isUnderWay else { return false }
         switch decision {
         case .stay, .ask: return false
         case .unknownState(let word):
@@ -180,7 +188,7 @@ extension SlurmBridge {
             if unknownWords.count < 100, unknownWords.insert(word).inserted {
                 logger.warning(
                     "Slurm shows a state that is unknown here, so the job stays as it was: \(word)",
-                    metadata: ["job_id": "\(id)", "slurm_job_id": "\(track.slurmJobID)"])
+                    metadata: metadata(track))
             }
             return false
         case .waiting(let state):
@@ -191,7 +199,10 @@ extension SlurmBridge {
                 tracks[id]?.isRunning = false
                 tracks[id]?.restarts += 1
                 metrics.restarts.increment()
-                _ = await tell(track, .requeued(state: state.rawValue, restarts: track.restarts + 1))
+                tracks[id]?.requeue.reason = ""
+                _ = await tell(
+                    track,
+                    .requeued(state: state.rawValue, restarts: track.restarts + 1, reason: track.requeue.reason))
             } else {
                 _ = await tell(track, .observed(state: state.rawValue))
             }
@@ -224,7 +235,7 @@ extension SlurmBridge {
     }
 
     private func ended(_ track: SlurmTrack, _ evidence: SlurmEvidence) async {
-        guard tracks[track.jobID]?.isEnding == false else { return }
+        guard let current = tracks[track.jobID], !current.isEnding, !current.requeue.isUnderWay else { return }
         tracks[track.jobID]?.isEnding = true
         let files = self.files
         let remains = await collecting.run { files.remains(track.directory) }
@@ -252,7 +263,7 @@ extension SlurmBridge {
         let answer = await client.cancel(id: track.slurmJobID)
         if let words = answer.outage {
             logger.warning(
-                "a cancel did not reach Slurm and will be sent again: \(words)", metadata: ["job_id": "\(track.jobID)"])
+                "a cancel did not reach Slurm and will be sent again: \(words)", metadata: metadata(track))
             tracks[track.jobID]?.cancelSentAt = nil
         }
         hurry()

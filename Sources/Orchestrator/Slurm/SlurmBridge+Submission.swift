@@ -29,7 +29,7 @@ extension SlurmBridge {
             // Cancelled in between, or nothing can be written now.
             if ledger.cachedJob(entry.id)?.waitsForItsTurn == true {
                 logger.warning(
-                    "a job could not be submitted and will be again: \(error)", metadata: ["job_id": "\(entry.id)"])
+                    "a job could not be submitted and will be again: \(error)", metadata: .job(job))
                 waitLonger(entry)
             }
             return nil
@@ -91,7 +91,8 @@ extension SlurmBridge {
         let answer = await client.submit(
             script: prepared.script, arguments: arguments,
             variables: BatchScript.variables(
-                directory: directory, work: prepared.workingDirectory, bells: files.bells, name: track.name),
+                directory: directory, work: prepared.workingDirectory, bells: files.bells, name: track.name,
+                outputCap: configuration.outputCap),
             lock: lock)
         SlurmFault.afterSbatch.strike()
         return answer
@@ -114,7 +115,7 @@ extension SlurmBridge {
         doubt.settle = settle
         doubt.failures += 1
         tracks[track.jobID]?.doubt = doubt
-        logger.warning("a submission's outcome is open: \(words)", metadata: ["job_id": "\(track.jobID)"])
+        logger.warning("a submission's outcome is open: \(words)", metadata: metadata(track))
         outage.withLock { $0 = words }
         hurry()
     }
@@ -153,9 +154,11 @@ extension SlurmBridge {
 
     private func adopt(_ track: SlurmTrack, _ slurmJobID: String) async {
         metrics.adopted.increment()
+        var found = track
+        found.slurmJobID = slurmJobID
         logger.notice(
             "found a submission of unknown outcome in Slurm",
-            metadata: ["job_id": "\(track.jobID)", "slurm_job_id": "\(slurmJobID)"])
+            metadata: metadata(found))
         await accepted(track, slurmJobID)
     }
 

@@ -282,6 +282,13 @@ public actor SlurmBridge {
         }
     }
 
+    /// What every line about a batch job bears.
+    func metadata(_ track: SlurmTrack) -> Logger.Metadata {
+        var metadata = ledger.logMetadata(of: track.jobID)
+        if !track.slurmJobID.isEmpty { metadata["slurm_job_id"] = "\(track.slurmJobID)" }
+        return metadata
+    }
+
     /// The attempt's end, with what it leaves on the disk.
     func tellEnd(_ track: SlurmTrack, _ outcome: AttemptOutcome, _ ending: SlurmEnding) async {
         var outcome = outcome
@@ -304,7 +311,7 @@ public actor SlurmBridge {
                 tries += 1
                 logger.error(
                     "what Slurm did can't be recorded now: \(error)",
-                    metadata: ["job_id": "\(track.jobID)", "slurm_job_id": "\(track.slurmJobID)"])
+                    metadata: metadata(track))
                 if tries >= 3, isStopping { return nil }
                 try? await Task.sleep(for: backoff)
                 backoff = min(backoff * 2, .seconds(10))

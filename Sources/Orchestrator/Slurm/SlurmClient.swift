@@ -91,6 +91,11 @@ struct SlurmClient: Sendable {
         await run("scancel", programs.scancel, [id], environment: environment).map { _ in }
     }
 
+    /// Puts a job that runs back into the queue.
+    func requeue(id: String) async -> SlurmAnswer<Void> {
+        await run("scontrol", programs.scontrol, ["requeue", id], environment: environment).map { _ in }
+    }
+
     private static let noAccounting = "no accounting"
 
     private var asking: [String: String] { environment.merging(["SLURM_TIME_FORMAT": "%s"]) { _, new in new } }

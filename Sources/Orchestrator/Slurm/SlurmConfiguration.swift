@@ -20,6 +20,8 @@ public struct SlurmConfiguration: Sendable {
     public var commandTimeout: Duration = .seconds(20)
     /// Jobs that Slurm has at once; more stay queued here.
     public var maxJobs = 1_000
+    /// Bytes kept of the beginning of each output stream of an attempt; more of its end is kept aside (`OutputRest`).
+    public var outputCap: Int64 = 16 << 20
     /// The largest result, in bytes.
     public var resultCap = 1 << 20
     /// Variables of the server's environment that jobs and Slurm's commands see.

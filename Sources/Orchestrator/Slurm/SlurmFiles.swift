@@ -142,7 +142,7 @@ struct SlurmFiles: Sendable {
 
     /// What the command left: its result, and the last line of its standard error.
     func remains(_ directory: AttemptDirectory) -> (result: AttemptResult, lastWords: String) {
-        let remains = AttemptRemains(directory: directory)
+        let remains = AttemptRemains(directory: directory, isBatch: true)
         let record = ExitRecord(end: .exited(code: 0))
         return (
             remains.result(record, cap: resultCap), AttemptEnd.lastWords(of: remains.errorTail(record))

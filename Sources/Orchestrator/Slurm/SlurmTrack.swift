@@ -36,6 +36,7 @@ struct SlurmTrack: Sendable {
     var isCancelling: Bool
     var cancelSentAt: Timestamp?
     var marker: EndMarker?
+    var requeue = SlurmRequeue()
     var clocks = SlurmReconciler.Clocks()
 
     init(job: Job, facts: SlurmFacts, directory: AttemptDirectory) {

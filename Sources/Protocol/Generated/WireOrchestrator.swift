@@ -343,6 +343,26 @@ extension Wire {
         }
     }
 
+    public struct RequeueJobRequest: Sendable, Equatable {
+        public var jobID: String = ""
+        /// For people; kept in the slurm_job_submitted event that follows. At most 1024 bytes.
+        public var reason: String = ""
+
+        public init(jobID: String = "", reason: String = "") {
+            self.jobID = jobID
+            self.reason = reason
+        }
+    }
+
+    public struct RequeueJobResponse: Sendable, Equatable {
+        /// The job as it is now. It may still be RUNNING while Slurm ends its processes.
+        public var job: Wire.Job? = nil
+
+        public init(job: Wire.Job? = nil) {
+            self.job = job
+        }
+    }
+
     public struct StreamEventsRequest: Sendable, Equatable {
         /// Events with a larger sequence; 0 is from the oldest kept.
         public var afterSequence: UInt64 = 0
@@ -1070,6 +1090,48 @@ extension Wire.CancelJobResponse: WireMessage {
     public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
         let c = arena.message(DspyOrchestrator__V1__CancelJobResponse.self)
         dspy_orchestrator__v1__cancel_job_response__init(c)
+        if let job { c.pointee.job = job.wire(in: arena).assumingMemoryBound(to: DspyOrchestrator__V1__Job.self) }
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.RequeueJobRequest: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(dspy_orchestrator__v1__requeue_job_request__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: DspyOrchestrator__V1__RequeueJobRequest.self).pointee
+        jobID = try wireString(c.job_id, "job_id")
+        reason = try wireString(c.reason, "reason")
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(DspyOrchestrator__V1__RequeueJobRequest.self)
+        dspy_orchestrator__v1__requeue_job_request__init(c)
+        c.pointee.job_id = arena.binary(jobID)
+        c.pointee.reason = arena.binary(reason)
+        return UnsafeMutableRawPointer(c)
+    }
+}
+
+extension Wire.RequeueJobResponse: WireMessage {
+    public static func unpack(_ bytes: UnsafeRawBufferPointer, in arena: Arena) -> UnsafeRawPointer? {
+        UnsafeRawPointer(dspy_orchestrator__v1__requeue_job_response__unpack(arena.allocator, bytes.count, bytes.bytes))
+    }
+
+    public init(wire: UnsafeRawPointer) throws(WireError) {
+        self.init()
+        let c = wire.assumingMemoryBound(to: DspyOrchestrator__V1__RequeueJobResponse.self).pointee
+        if let value = c.job {
+            job = try nested("job") { () throws(WireError) in try Wire.Job(wire: UnsafeRawPointer(value)) }
+        }
+    }
+
+    public func wire(in arena: Arena) -> UnsafeMutableRawPointer {
+        let c = arena.message(DspyOrchestrator__V1__RequeueJobResponse.self)
+        dspy_orchestrator__v1__requeue_job_response__init(c)
         if let job { c.pointee.job = job.wire(in: arena).assumingMemoryBound(to: DspyOrchestrator__V1__Job.self) }
         return UnsafeMutableRawPointer(c)
     }

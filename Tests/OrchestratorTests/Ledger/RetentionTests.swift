@@ -15,7 +15,7 @@ import Testing
         try directory.open({ configuration in
             configuration.retention = retention
             configuration.recentJobs = recentJobs
-            configuration.removeOutputs = removeOutputs
+            if let removeOutputs { configuration.removeOutputs = { ids, _ in removeOutputs(ids) } }
             configuration.ringEvents = 8
             configuration.sweepInterval = .seconds(86_400)
         }) { [clock] in clock.now }

@@ -63,6 +63,16 @@ import Testing
             ])
     }
 
+    @Test func `who had a job requeued is told in the event that follows, and in no other`() throws {
+        let asked = SlurmReport.requeued(state: "PENDING", restarts: 1, reason: "a hung node")
+        let (running, _) = try after(there + [ran])
+        let event = try #require(
+            JobMachine.apply(.slurm(attempt: 1, asked), to: running, id: "j", now: time(9), jitter: 0).events.first)
+        #expect(String(decoding: event.data, as: UTF8.self).contains(#""reason":"a hung node""#))
+        let (again, _) = try after(there + [ran, asked, .started(nodes: "n2", at: nil, restarts: 1)])
+        #expect(!String(decoding: EventData.slurm(again), as: UTF8.self).contains("reason"))
+    }
+
     @Test func `what comes twice or too late changes nothing`() throws {
         let (job, _) = try after(there + [ran])
         for report in [SlurmReport.accepted(slurmJobID: "7"), ran, .observed(state: "RUNNING")] {

@@ -157,6 +157,49 @@ import Testing
         await ledger.close()
     }
 
+    @Test func `output of a batch job over the cap is read on where its last pieces begin`() async throws {
+        let ledger = try directory.open()
+        let logs = logs(ledger)
+        _ = try await ledger.submit(JobSpec(id: "a"))
+        let files = try files("a")
+        try append("begin", to: files.standardOutput)
+        try append(String(repeating: "x", count: Int(OutputRest.pieceBytes)), to: files.standardOutput + ".rest.1")
+        try append("end", to: files.standardOutput + ".rest.2")
+        try await ledger.run("a")
+        let cursor = try await logs.open(LogRequest(jobID: "a", stream: .stdout))
+        var pieces: [LogPiece] = []
+        while let piece = try await cursor.next() { pieces.append(piece) }
+        let total = 5 + 2 * OutputRest.pieceBytes + 3
+        #expect(pieces[0] == LogPiece(stream: .stdout, offset: 0, bytes: Array("begin".utf8), isTruncated: false))
+        #expect(pieces[1].offset == 5 + OutputRest.pieceBytes)
+        #expect(
+            pieces.last == LogPiece(stream: .stdout, offset: total - 3, bytes: Array("end".utf8), isTruncated: true))
+        let rest = pieces.dropFirst()
+        #expect(rest.filter { !$0.isTruncated }.isEmpty)
+        #expect(rest.map(\.bytes.count).reduce(0, +) == Int(OutputRest.pieceBytes) + 3)
+        #expect(try await logs.offset(ofLast: 3, LogRequest(jobID: "a", stream: .stdout)) == total - 3)
+        await ledger.close()
+    }
+
+    @Test(.timeLimit(.minutes(5))) func `a follower of a job on its way to Slurm waits for what it will write`()
+        async throws
+    {
+        let ledger = try directory.open { $0.acceptsSlurm = true }
+        let logs = logs(ledger)
+        _ = try await ledger.submit(JobSpec(id: "a", jobClass: .gpuSlurm))
+        let intended = try await ledger.slurm("a", attempt: 1, .intended(name: "dspy-a-1"))
+        #expect(intended.isUnderWay(attempt: 1) && !intended.isUnderWay(attempt: 2))
+        let cursor = try await logs.open(LogRequest(jobID: "a", stream: .stdout, follows: true))
+        let reading = Task { try await cursor.next() }
+        _ = try await ledger.slurm("a", attempt: 1, .accepted(slurmJobID: "7"))
+        try append("first", to: try files("a").standardOutput)
+        #expect(try await reading.value?.bytes == Array("first".utf8))
+        let ended = try await ledger.slurm("a", attempt: 1, .ended(AttemptOutcome(), SlurmEnding()))
+        #expect(!ended.isUnderWay(attempt: 1))
+        #expect(try await cursor.next() == nil)
+        await ledger.close()
+    }
+
     @Test func `what can't be read is refused with its reason`() async throws {
         let ledger = try directory.open()
         let logs = logs(ledger)

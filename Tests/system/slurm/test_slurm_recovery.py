@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from cluster import Cluster
 from eventually import eventually
 from jobs import assert_each_ended_once, assert_gapless, history, shell
 from server import Server
+
+from dspy_orchestrator.v1 import orchestrator_pb2 as pb
 
 
 @pytest.mark.parametrize("point", ["before-intent", "after-intent", "before-sbatch", "after-sbatch", "after-accepted"])
@@ -52,13 +55,20 @@ def test_what_ran_and_ended_while_the_server_was_down_is_known_afterwards(server
         assert client.wait("running", timeout=30).state == "cancelled"
 
 
-def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, cluster: Cluster) -> None:
+def test_a_controller_that_is_away_for_a_minute_delays_and_fails_nothing(
+    server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
     with server.client() as client:
         submit(client, shell("sleep 2; exit 5"), "before")
-        until_state(client, "before", "running")
+        # They end in the outage and after it.
+        for name, seconds in (("within", 40), ("through", 80)):
+            submit(client, shell(f"echo {name} >> {ran}; sleep {seconds}"), name)
+        started = {name: until_state(client, name, "running") for name in ("before", "within", "through")}
         cluster.stop("slurmctld")
+        away_since = time.monotonic()
         try:
-            submit(client, ["true"], "meanwhile")
+            submit(client, shell(f"echo meanwhile >> {ran}"), "meanwhile")
             client.submit(["true"], job_id="local")
             assert client.wait("local", timeout=30).state == "succeeded"
             # Its own marker tells, without Slurm.
@@ -72,13 +82,28 @@ def test_a_controller_that_is_away_delays_and_fails_nothing(server: Server, clus
             task = {"id": "by-http", "class": "gpu_slurm", "payload": {"command": ["true"]}}
             answer = server.request("/queue/submit", json.dumps(task).encode()).json
             assert (answer["ok"], answer["slurm_job_id"], answer["status"]) == (True, None, "queued")
-            assert client.status("meanwhile").state == "queued"
+            assert client.wait("within", timeout=90).state == "succeeded"
+
+            def minute_is_over() -> bool:
+                assert outage()
+                assert client.status("through").state == "running"
+                assert client.status("meanwhile").state == "queued"
+                return time.monotonic() >= away_since + 60
+
+            eventually(minute_is_over, "a minute of outage", timeout=61)
         finally:
             cluster.up()
-        job = client.wait("meanwhile", timeout=90)
-        assert (job.state, job.attempt) == ("succeeded", 1), job
-        assert client.wait("by-http", timeout=90).state == "succeeded"
+        for name in ("meanwhile", "by-http", "through"):
+            job = client.wait(name, timeout=90)
+            assert (job.state, job.attempt) == ("succeeded", 1), job
+            assert job.slurm_job_id == getattr(started.get(name), "slurm_job_id", job.slurm_job_id)
         eventually(lambda: server.request("/health").json["status"] == "healthy", "health")
+        log = history(client, client.status("through").last_sequence)
+    # None was doubled, neither here nor in Slurm.
+    assert_gapless(log)
+    assert_each_ended_once(log, ["before", "within", "through", "meanwhile"])
+    assert sorted(ran.read_text().split()) == ["meanwhile", "through", "within"]
+    assert len(cluster.names()) == len(set(cluster.names()))
 
 
 def test_a_cut_off_sbatch_is_found_again_and_not_repeated(
@@ -91,14 +116,22 @@ def test_a_cut_off_sbatch_is_found_again_and_not_repeated(
         (wrapper / name).symlink_to(f"/usr/bin/{name}")
     (wrapper / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch "$@" >/dev/null\nexec sleep 600\n')
     (wrapper / "sbatch").chmod(0o755)
-    stopped_server.flags += ("--slurm-bin", str(wrapper), "--slurm-command-seconds", "1")
+    stopped_server.flags += ("--slurm-bin", str(wrapper), "--slurm-command-seconds", "1", "--log-format", "json")
     ran = tmp_path / "ran"
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    payload = json.dumps({"command": shell(f"echo $SLURM_JOB_ID >> {ran}; sleep 1")}).encode()
+    request = pb.SubmitJobRequest(job_id="cut-off", job_class=pb.JOB_CLASS_GPU_SLURM, payload=payload)
     with stopped_server.start().client() as client:
-        submit(client, shell(f"echo $SLURM_JOB_ID >> {ran}; sleep 1"), "cut-off")
+        metadata = [("traceparent", f"00-{trace}-00f067aa0ba902b7-01")]
+        stopped_server.stub().SubmitJob(request, metadata=metadata, timeout=10)
         job = client.wait("cut-off", timeout=60)
     assert (job.state, job.attempt) == ("succeeded", 1), job
     assert ran.read_text().split() == [job.slurm_job_id]
     assert len(cluster.names()) == len(set(cluster.names()))
+    lines = [json.loads(line) for line in stopped_server.stderr.read_text().splitlines()]
+    about = {line["message"].partition(":")[0]: line for line in lines if "job_id" in line}
+    assert about.keys() >= {"a submission's outcome is open", "found a submission of unknown outcome in Slurm"}
+    assert {(line["job_id"], line.get("trace_id")) for line in about.values()} == {("cut-off", trace)}
 
 
 def test_cancelled_between_submission_and_id(stopped_server: Server, cluster: Cluster, tmp_path: Path) -> None:

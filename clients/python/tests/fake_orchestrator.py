@@ -148,6 +148,10 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
         self._note("CancelJob", request, context)
         return pb.CancelJobResponse(job=self.jobs[request.job_id])
 
+    def RequeueJob(self, request: pb.RequeueJobRequest, context: Any) -> pb.RequeueJobResponse:  # noqa: N802
+        self._note("RequeueJob", request, context)
+        return pb.RequeueJobResponse(job=self.jobs[request.job_id])
+
     def GetMetrics(self, request: pb.GetMetricsRequest, context: Any) -> pb.GetMetricsResponse:  # noqa: N802
         self._note("GetMetrics", request, context)
         return self.metrics

@@ -78,6 +78,12 @@ def test_submit_tries_again_with_the_same_id(fake: FakeOrchestrator) -> None:
     assert [request.job_id for request in fake.requests["SubmitJob"]] == [job.job_id] * 4
 
 
+def test_requeue_carries_the_reason(fake: FakeOrchestrator) -> None:
+    fake.add_job("a", pb.JOB_STATE_SUBMITTED)
+    assert run(fake, lambda client: client.requeue("a", "a better node")).job_id == "a"
+    assert fake.requests["RequeueJob"][0].reason == "a better node"
+
+
 def test_failures_and_cancellations_are_told_apart(fake: FakeOrchestrator) -> None:
     async def body(client: AsyncClient) -> None:
         failing, unwanted = [await client.submit(["true"], job_id=name) for name in "ab"]

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
+import grpc
 import pytest
-from fake_orchestrator import FakeOrchestrator
+from fake_orchestrator import Failure, FakeOrchestrator
 from google.protobuf import timestamp_pb2
 from typer.testing import CliRunner, Result
 
@@ -154,6 +155,16 @@ def test_cancel_goes_on_after_a_job_that_is_not_there(fake: FakeOrchestrator, ru
     ended = run("cancel", "done", "--reason", "no use")
     assert (ended.exit_code, ended.stderr) == (0, "done has ended already: succeeded\n")
     assert fake.requests["CancelJob"][0].reason == "no use"
+
+
+def test_requeue_goes_on_after_a_job_that_can_not_be(fake: FakeOrchestrator, run: Run) -> None:
+    fake.add_job("local", pb.JOB_STATE_RUNNING)
+    fake.add_job("batch", pb.JOB_STATE_SUBMITTED)
+    fake.failures["RequeueJob"].append(Failure(grpc.StatusCode.FAILED_PRECONDITION, "job is of class gpu"))
+    ended = run("requeue", "local", "batch", "--reason", "a hung node")
+    assert ended.exit_code == 1
+    assert ended.stderr == "dspy-orch: job is of class gpu\nbatch submitted\n"
+    assert [request.reason for request in fake.requests["RequeueJob"]] == ["a hung node"] * 2
 
 
 def test_metrics_and_top_show_the_numbers(fake: FakeOrchestrator, run: Run) -> None:

@@ -178,6 +178,13 @@ def test_cancel_carries_the_reason(fake: FakeOrchestrator, client: Client) -> No
     assert fake.requests["CancelJob"][0].reason == "no longer needed"
 
 
+def test_requeue_carries_the_reason_and_waits_for_a_slurm_that_is_away(fake: FakeOrchestrator, client: Client) -> None:
+    fake.add_job("a", pb.JOB_STATE_SUBMITTED)
+    fake.failures["RequeueJob"].append(unavailable())
+    assert client.requeue("a", "a better node is free").state is JobState.SUBMITTED
+    assert [request.reason for request in fake.requests["RequeueJob"]] == ["a better node is free"] * 2
+
+
 def test_metrics_are_found_by_name_and_labels(fake: FakeOrchestrator, client: Client) -> None:
     fake.metrics = pb.GetMetricsResponse(
         metrics=[

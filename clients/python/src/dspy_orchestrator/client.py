@@ -164,6 +164,15 @@ class Client:
         """
         return wire.job(self._unary("CancelJob", pb.CancelJobRequest(job_id=job_id, reason=reason)).job)
 
+    def requeue(self, job_id: str, reason: str = "") -> Job:
+        """Puts a batch job back into Slurm's queue and returns it as it is now: it goes on as the same attempt.
+
+        One that still waits there stays as it is. ``reason`` is kept in the event that follows, for people; at most
+        1024 bytes. Raises NotFound; FailedPrecondition when the job is not in Slurm, or Slurm refuses; Unavailable when
+        Slurm can't be asked for all of ``timeout``.
+        """
+        return wire.job(self._unary("RequeueJob", pb.RequeueJobRequest(job_id=job_id, reason=reason)).job)
+
     def publish_event(
         self,
         type: str,  # noqa: A002

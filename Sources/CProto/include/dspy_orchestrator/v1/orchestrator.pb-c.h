@@ -35,6 +35,8 @@ typedef struct DspyOrchestrator__V1__ListJobsRequest__LabelsEntry DspyOrchestrat
 typedef struct DspyOrchestrator__V1__ListJobsResponse DspyOrchestrator__V1__ListJobsResponse;
 typedef struct DspyOrchestrator__V1__CancelJobRequest DspyOrchestrator__V1__CancelJobRequest;
 typedef struct DspyOrchestrator__V1__CancelJobResponse DspyOrchestrator__V1__CancelJobResponse;
+typedef struct DspyOrchestrator__V1__RequeueJobRequest DspyOrchestrator__V1__RequeueJobRequest;
+typedef struct DspyOrchestrator__V1__RequeueJobResponse DspyOrchestrator__V1__RequeueJobResponse;
 typedef struct DspyOrchestrator__V1__StreamEventsRequest DspyOrchestrator__V1__StreamEventsRequest;
 typedef struct DspyOrchestrator__V1__Event DspyOrchestrator__V1__Event;
 typedef struct DspyOrchestrator__V1__PublishEventRequest DspyOrchestrator__V1__PublishEventRequest;
@@ -323,6 +325,27 @@ struct  DspyOrchestrator__V1__CancelJobResponse
 };
 #define DSPY_ORCHESTRATOR__V1__CANCEL_JOB_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__cancel_job_response__descriptor) \
+    , NULL }
+
+
+struct  DspyOrchestrator__V1__RequeueJobRequest
+{
+  ProtobufCMessage base;
+  ProtobufCBinaryData job_id;
+  ProtobufCBinaryData reason;
+};
+#define DSPY_ORCHESTRATOR__V1__REQUEUE_JOB_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__requeue_job_request__descriptor) \
+    , {0,NULL}, {0,NULL} }
+
+
+struct  DspyOrchestrator__V1__RequeueJobResponse
+{
+  ProtobufCMessage base;
+  DspyOrchestrator__V1__Job *job;
+};
+#define DSPY_ORCHESTRATOR__V1__REQUEUE_JOB_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&dspy_orchestrator__v1__requeue_job_response__descriptor) \
     , NULL }
 
 
@@ -768,6 +791,44 @@ DspyOrchestrator__V1__CancelJobResponse *
 void   dspy_orchestrator__v1__cancel_job_response__free_unpacked
                      (DspyOrchestrator__V1__CancelJobResponse *message,
                       ProtobufCAllocator *allocator);
+/* DspyOrchestrator__V1__RequeueJobRequest methods */
+void   dspy_orchestrator__v1__requeue_job_request__init
+                     (DspyOrchestrator__V1__RequeueJobRequest         *message);
+size_t dspy_orchestrator__v1__requeue_job_request__get_packed_size
+                     (const DspyOrchestrator__V1__RequeueJobRequest   *message);
+size_t dspy_orchestrator__v1__requeue_job_request__pack
+                     (const DspyOrchestrator__V1__RequeueJobRequest   *message,
+                      uint8_t             *out);
+size_t dspy_orchestrator__v1__requeue_job_request__pack_to_buffer
+                     (const DspyOrchestrator__V1__RequeueJobRequest   *message,
+                      ProtobufCBuffer     *buffer);
+DspyOrchestrator__V1__RequeueJobRequest *
+       dspy_orchestrator__v1__requeue_job_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dspy_orchestrator__v1__requeue_job_request__free_unpacked
+                     (DspyOrchestrator__V1__RequeueJobRequest *message,
+                      ProtobufCAllocator *allocator);
+/* DspyOrchestrator__V1__RequeueJobResponse methods */
+void   dspy_orchestrator__v1__requeue_job_response__init
+                     (DspyOrchestrator__V1__RequeueJobResponse         *message);
+size_t dspy_orchestrator__v1__requeue_job_response__get_packed_size
+                     (const DspyOrchestrator__V1__RequeueJobResponse   *message);
+size_t dspy_orchestrator__v1__requeue_job_response__pack
+                     (const DspyOrchestrator__V1__RequeueJobResponse   *message,
+                      uint8_t             *out);
+size_t dspy_orchestrator__v1__requeue_job_response__pack_to_buffer
+                     (const DspyOrchestrator__V1__RequeueJobResponse   *message,
+                      ProtobufCBuffer     *buffer);
+DspyOrchestrator__V1__RequeueJobResponse *
+       dspy_orchestrator__v1__requeue_job_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   dspy_orchestrator__v1__requeue_job_response__free_unpacked
+                     (DspyOrchestrator__V1__RequeueJobResponse *message,
+                      ProtobufCAllocator *allocator);
 /* DspyOrchestrator__V1__StreamEventsRequest methods */
 void   dspy_orchestrator__v1__stream_events_request__init
                      (DspyOrchestrator__V1__StreamEventsRequest         *message);
@@ -1033,6 +1094,12 @@ typedef void (*DspyOrchestrator__V1__CancelJobRequest_Closure)
 typedef void (*DspyOrchestrator__V1__CancelJobResponse_Closure)
                  (const DspyOrchestrator__V1__CancelJobResponse *message,
                   void *closure_data);
+typedef void (*DspyOrchestrator__V1__RequeueJobRequest_Closure)
+                 (const DspyOrchestrator__V1__RequeueJobRequest *message,
+                  void *closure_data);
+typedef void (*DspyOrchestrator__V1__RequeueJobResponse_Closure)
+                 (const DspyOrchestrator__V1__RequeueJobResponse *message,
+                  void *closure_data);
 typedef void (*DspyOrchestrator__V1__StreamEventsRequest_Closure)
                  (const DspyOrchestrator__V1__StreamEventsRequest *message,
                   void *closure_data);
@@ -1096,6 +1163,10 @@ struct DspyOrchestrator__V1__Orchestrator_Service
                      const DspyOrchestrator__V1__CancelJobRequest *input,
                      DspyOrchestrator__V1__CancelJobResponse_Closure closure,
                      void *closure_data);
+  void (*requeue_job)(DspyOrchestrator__V1__Orchestrator_Service *service,
+                      const DspyOrchestrator__V1__RequeueJobRequest *input,
+                      DspyOrchestrator__V1__RequeueJobResponse_Closure closure,
+                      void *closure_data);
   void (*stream_events)(DspyOrchestrator__V1__Orchestrator_Service *service,
                         const DspyOrchestrator__V1__StreamEventsRequest *input,
                         DspyOrchestrator__V1__Event_Closure closure,
@@ -1125,6 +1196,7 @@ void dspy_orchestrator__v1__orchestrator__init (DspyOrchestrator__V1__Orchestrat
       function_prefix__ ## get_status,\
       function_prefix__ ## list_jobs,\
       function_prefix__ ## cancel_job,\
+      function_prefix__ ## requeue_job,\
       function_prefix__ ## stream_events,\
       function_prefix__ ## publish_event,\
       function_prefix__ ## stream_logs,\
@@ -1149,6 +1221,10 @@ void dspy_orchestrator__v1__orchestrator__cancel_job(ProtobufCService *service,
                                                      const DspyOrchestrator__V1__CancelJobRequest *input,
                                                      DspyOrchestrator__V1__CancelJobResponse_Closure closure,
                                                      void *closure_data);
+void dspy_orchestrator__v1__orchestrator__requeue_job(ProtobufCService *service,
+                                                      const DspyOrchestrator__V1__RequeueJobRequest *input,
+                                                      DspyOrchestrator__V1__RequeueJobResponse_Closure closure,
+                                                      void *closure_data);
 void dspy_orchestrator__v1__orchestrator__stream_events(ProtobufCService *service,
                                                         const DspyOrchestrator__V1__StreamEventsRequest *input,
                                                         DspyOrchestrator__V1__Event_Closure closure,
@@ -1190,6 +1266,8 @@ extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__list_jobs_request
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__list_jobs_response__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__cancel_job_request__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__cancel_job_response__descriptor;
+extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__requeue_job_request__descriptor;
+extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__requeue_job_response__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__stream_events_request__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__event__descriptor;
 extern const ProtobufCMessageDescriptor dspy_orchestrator__v1__publish_event_request__descriptor;

@@ -145,6 +145,11 @@ class AsyncClient:
         answer = await self._unary("CancelJob", pb.CancelJobRequest(job_id=job_id, reason=reason))
         return wire.job(answer.job)
 
+    async def requeue(self, job_id: str, reason: str = "") -> Job:
+        """Puts a batch job back into Slurm's queue and returns it as it is now. See ``Client.requeue``."""
+        answer = await self._unary("RequeueJob", pb.RequeueJobRequest(job_id=job_id, reason=reason))
+        return wire.job(answer.job)
+
     async def publish_event(
         self,
         type: str,  # noqa: A002

@@ -1,4 +1,4 @@
-"""``dspy-orch status``, ``list``, ``cancel`` and ``metrics``: one question, one answer."""
+"""``dspy-orch status``, ``list``, ``cancel``, ``requeue`` and ``metrics``: one question, one answer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command(name="list")(list_jobs)
     app.command()(cancel)
+    app.command()(requeue)
     app.command()(metrics)
 
 
@@ -92,6 +93,26 @@ def cancel(
                 continue
             ended = job.is_done and job.state is not JobState.CANCELLED
             here.note(f"{job_id} {'has ended already: ' if ended else ''}{job.state.value}")
+    raise typer.Exit(EXIT_FAILED if failed else 0)
+
+
+def requeue(
+    context: typer.Context,
+    job_ids: JobIds,
+    reason: Annotated[str, typer.Option(help="Kept in the event that follows.")] = "",
+) -> None:
+    """Put batch jobs back into Slurm's queue. They go on as the same attempt."""
+    here = session(context)
+    failed = False
+    with here.client() as client:
+        for job_id in job_ids:
+            try:
+                job = client.requeue(job_id, reason)
+            except OrchestratorError as error:
+                failed = True
+                here.note(f"dspy-orch: {error}")
+                continue
+            here.note(f"{job_id} {job.state.value}")
     raise typer.Exit(EXIT_FAILED if failed else 0)
 
 

@@ -47,6 +47,11 @@ class OrchestratorStub(object):
                 request_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.CancelJobResponse.FromString,
                 )
+        self.RequeueJob = channel.unary_unary(
+                '/dspy_orchestrator.v1.Orchestrator/RequeueJob',
+                request_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.RequeueJobRequest.SerializeToString,
+                response_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.RequeueJobResponse.FromString,
+                )
         self.StreamEvents = channel.unary_stream(
                 '/dspy_orchestrator.v1.Orchestrator/StreamEvents',
                 request_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.StreamEventsRequest.SerializeToString,
@@ -116,6 +121,15 @@ class OrchestratorServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequeueJob(self, request, context):
+        """Puts a batch job back into Slurm's queue: it goes on as the same attempt under the same Slurm id. One that still waits
+        there answers OK as it is. FAILED_PRECONDITION: it is of another class, on its way to Slurm, being cancelled or over, or
+        Slurm refused. UNAVAILABLE (google.rpc.RetryInfo): Slurm's controller is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamEvents(self, request, context):
         """Lifecycle events in sequence order: history after the cursor first, then live ones, no gap and no repeat. After a
         broken connection call again with after_sequence set to the last sequence seen. OUT_OF_RANGE: the cursor is older
@@ -175,6 +189,11 @@ def add_OrchestratorServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.CancelJobRequest.FromString,
                     response_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'RequeueJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueJob,
+                    request_deserializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.RequeueJobRequest.FromString,
+                    response_serializer=dspy__orchestrator_dot_v1_dot_orchestrator__pb2.RequeueJobResponse.SerializeToString,
             ),
             'StreamEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamEvents,
@@ -296,6 +315,23 @@ class Orchestrator(object):
         return grpc.experimental.unary_unary(request, target, '/dspy_orchestrator.v1.Orchestrator/CancelJob',
             dspy__orchestrator_dot_v1_dot_orchestrator__pb2.CancelJobRequest.SerializeToString,
             dspy__orchestrator_dot_v1_dot_orchestrator__pb2.CancelJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RequeueJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/dspy_orchestrator.v1.Orchestrator/RequeueJob',
+            dspy__orchestrator_dot_v1_dot_orchestrator__pb2.RequeueJobRequest.SerializeToString,
+            dspy__orchestrator_dot_v1_dot_orchestrator__pb2.RequeueJobResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -1,0 +1,81 @@
+import Testing
+
+@testable import Orchestrator
+
+@Suite struct SlurmRequeueTests {
+    private static let start = Timestamp(nanoseconds: 1_800_000_000_000_000_000)
+
+    private func job(_ state: JobState, _ jobClass: JobClass = .gpuSlurm) -> Job {
+        var job = Job(spec: JobSpec(id: "j", jobClass: jobClass), submittedAt: Self.start)
+        job.state = state
+        return job
+    }
+
+    private func refusal(_ job: Job) throws -> OrchestratorError {
+        try #require(throws: OrchestratorError.self) { try SlurmRequeue.verdict(job) }
+    }
+
+    @Test func `one that runs is asked for, and one that waits is where it belongs`() throws {
+        #expect(try SlurmRequeue.verdict(job(.running)) == .ask)
+        #expect(try SlurmRequeue.verdict(job(.submitted)) == .waitsAlready)
+    }
+
+    @Test(arguments: [
+        (JobState.queued, "has not reached Slurm yet"), (.succeeded, "has ended as succeeded"),
+        (.failed, "has ended as failed"), (.cancelled, "has ended as cancelled"),
+    ])
+    func `what is not in Slurm is refused with the remedy`(state: JobState, words: String) throws {
+        let error = try refusal(job(state))
+        #expect(error.kind == .failedPrecondition && error.reason == .jobNotInSlurm && error.jobID == "j")
+        #expect(error.message.contains(words), "\(error)")
+    }
+
+    @Test func `another class is refused, whatever it does`() throws {
+        for state in [JobState.queued, .running, .succeeded] {
+            #expect(try refusal(job(state, .gpu)).message.contains("is of class gpu"))
+        }
+    }
+
+    @Test func `one that is to end is not started again`() throws {
+        var running = job(.running)
+        running.cancelReason = "enough"
+        #expect(try refusal(running).message.contains("is being ended"))
+    }
+
+    @Test func `nothing that is seen counts until Slurm has answered, nor what was asked before`() {
+        var requeue = SlurmRequeue()
+        #expect(!requeue.outdates(Self.start))
+        requeue.asked()
+        #expect(requeue.isUnderWay && requeue.outdates(Self.start.advanced(by: .seconds(9))))
+        requeue.answered(givingUp: 0, reason: "", at: Self.start.advanced(by: .seconds(2)))
+        #expect(requeue.outdates(Self.start.advanced(by: .seconds(2))))
+        #expect(!requeue.isUnderWay && !requeue.outdates(Self.start.advanced(by: .seconds(3))))
+    }
+
+    @Test func `the end of the run that was given up is no end, and that of the next one is`() {
+        var requeue = SlurmRequeue()
+        #expect(!requeue.hasGivenUp(run: 0))
+        requeue.answered(givingUp: 1, reason: "", at: Self.start)
+        #expect(requeue.hasGivenUp(run: 0) && requeue.hasGivenUp(run: 1) && !requeue.hasGivenUp(run: 2))
+    }
+
+    @Test func `a refusal leaves everything as it was`() {
+        var requeue = SlurmRequeue()
+        requeue.asked()
+        requeue.refused()
+        #expect(requeue == SlurmRequeue())
+    }
+
+    @Test func `a job that is over all the same was not put back`() {
+        func row(_ state: String) -> QueueRow {
+            QueueRow(id: "7", name: "n", state: state, reason: "", nodes: "", startedAt: nil, endedAt: nil)
+        }
+        var requeue = SlurmRequeue()
+        requeue.answered(givingUp: 0, reason: "", at: Self.start)
+        for state in ["PENDING", "RUNNING", "COMPLETING", "NEW_WORD"] { requeue.saw(row(state)) }
+        requeue.saw(nil)
+        #expect(requeue.hasGivenUp(run: 0))
+        requeue.saw(row("COMPLETED"))
+        #expect(!requeue.hasGivenUp(run: 0))
+    }
+}
