@@ -76,6 +76,8 @@ struct ServeOptions: ParsableArguments {
 
     @OptionGroup var retention: RetentionOptions
 
+    @OptionGroup var caches: CacheOptions
+
     @Option(
         help:
             "A YAML file with any of these settings, with handlers, and with the limits, sandbox, GPUs and concurrency of jobs; see `dspy-orchestrator config` and Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
@@ -200,6 +202,7 @@ struct ServeConfiguration {
     /// What the file of --config says about running jobs.
     var runner: RunnerSettings
     var retention: Retention
+    var caches: CacheSizes
     var shutdownGrace: Duration
     var rpcThreads: Int
     var logLevel: Logger.Level
@@ -276,6 +279,7 @@ struct ServeConfiguration {
         ]
         isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
         retention = try Retention(options.retention, environment: environment)
+        caches = try CacheSizes(options.caches, environment: environment)
         shutdownGrace = try setting(
             "shutdown-grace-seconds", "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS", options.shutdownGraceSeconds,
             "a number of seconds from 0 to 86400", .seconds(20), Parse.seconds(0...86_400))
