@@ -46,7 +46,7 @@ struct RequestObject {
                 throw .invalidArgument(path(name), "\(path(name)) is given twice; send it once")
             }
         }
-        for (name, value) in nodes { if case .null = value.value { nodes[name] = nil } }
+        for (name, value) in nodes where value.isNull { nodes[name] = nil }
     }
 
     private func path(_ name: String) -> String { place.isEmpty ? name : "\(place).\(name)" }

@@ -26,6 +26,7 @@ struct EnvRunner {
         let jobsDirectory = configuration.dataDirectory + "/jobs"
         var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
         ledgerConfiguration.retention = configuration.retention
+        configuration.caches.apply(to: &ledgerConfiguration)
         ledgerConfiguration.removeOutputs = { [logger] in
             AttemptOutput.remove(of: $0, in: jobsDirectory, logger: logger, metadata: $1)
         }

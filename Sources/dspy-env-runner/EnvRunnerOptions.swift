@@ -91,6 +91,8 @@ struct EnvRunnerOptions: ParsableArguments {
     var logFormat: String?
 
     @OptionGroup var retention: RetentionOptions
+
+    @OptionGroup var caches: CacheOptions
 }
 
 /// What the runner was told, checked.
@@ -113,6 +115,7 @@ struct EnvRunnerConfiguration {
     var logLevel: Logger.Level
     var logFormat: LogFormat
     var retention: Retention
+    var caches: CacheSizes
 
     /// - Throws: `ValidationError` that names the flag, the value and what is expected.
     init(
@@ -177,6 +180,7 @@ struct EnvRunnerConfiguration {
             "log-format", "ENV_RUNNER_LOG_FORMAT", options.logFormat, "text or json", .text
         ) { LogFormat(rawValue: $0.lowercased()) }
         retention = try Retention(options.retention, environment: environment)
+        caches = try CacheSizes(options.caches, environment: environment)
     }
 
     private static func classes(_ text: String) -> Set<JobClass>? {

@@ -76,6 +76,8 @@ struct ServeOptions: ParsableArguments {
 
     @OptionGroup var retention: RetentionOptions
 
+    @OptionGroup var caches: CacheOptions
+
     @Option(
         help:
             "A YAML file with any of these settings, with handlers, and with the limits, sandbox, GPUs and concurrency of jobs; see `dspy-orchestrator config` and Documentation/runner.md. (env: ORCHESTRATOR_CONFIG; default: none)"
@@ -206,6 +208,7 @@ struct ServeConfiguration {
     /// What the file of --config says about running jobs.
     var runner: RunnerSettings
     var retention: Retention
+    var caches: CacheSizes
     /// From not ready to taking no jobs.
     var drainDelay: Duration
     var shutdownGrace: Duration
@@ -284,6 +287,7 @@ struct ServeConfiguration {
         ]
         isGPULimitGiven = options.gpuLimit != nil || environment["ORCHESTRATOR_GPU_LIMIT"]?.isEmpty == false
         retention = try Retention(options.retention, environment: environment)
+        caches = try CacheSizes(options.caches, environment: environment)
         drainDelay = try setting(
             "drain-delay-seconds", "ORCHESTRATOR_DRAIN_DELAY_SECONDS", options.drainDelaySeconds,
             "a number of seconds from 0 to 3600", .zero, Parse.seconds(0...3_600))

@@ -36,6 +36,7 @@ struct Server {
         var ledgerConfiguration = Ledger.Configuration(directory: configuration.dataDirectory)
         ledgerConfiguration.acceptsSlurm = configuration.slurm != nil
         ledgerConfiguration.retention = configuration.retention
+        configuration.caches.apply(to: &ledgerConfiguration)
         let outputDirectories = Set([jobsDirectory, configuration.slurm?.jobsDirectory ?? jobsDirectory])
         ledgerConfiguration.removeOutputs = { [logger] jobs, metadata in
             for directory in outputDirectories {

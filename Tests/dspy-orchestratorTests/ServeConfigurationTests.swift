@@ -34,6 +34,17 @@ import Testing
         #expect(try configuration([], environment).queueDirectory == "/from/variable")
     }
 
+    @Test func `the ledger keeps in memory what it is told to`() throws {
+        var ledger = Ledger.Configuration(directory: "")
+        let standard = (ledger.recentJobs, ledger.ringEvents, ledger.pageCacheBytes)
+        try configuration().caches.apply(to: &ledger)
+        #expect((ledger.recentJobs, ledger.ringEvents, ledger.pageCacheBytes) == standard)
+        try configuration(["--cache-jobs", "5", "--cache-events", "64"], ["ORCHESTRATOR_CACHE_LEDGER_BYTES": "2MiB"])
+            .caches.apply(to: &ledger)
+        #expect((ledger.recentJobs, ledger.ringEvents, ledger.pageCacheBytes) == (5, 64, 2 << 20))
+        #expect(ledger.recoveredEvents == 64)
+    }
+
     @Test(arguments: [
         (["--rpc-listen", "nonsense"], "--rpc-listen", "nonsense"),
         (["--http-listen", "127.0.0.1:99999"], "--http-listen", "99999"),
@@ -53,6 +64,10 @@ import Testing
         (["--rpc-stuck-timeout-seconds=-1"], "--rpc-stuck-timeout-seconds", "0 to 31536000"),
         (["--rpc-max-age-seconds", "nan"], "--rpc-max-age-seconds", "nan"),
         (["--max-open-files", "1"], "--max-open-files", "64"),
+        (["--queue-lost-seconds", "0"], "--queue-lost-seconds", "1 to 86400"),
+        (["--cache-jobs", "0"], "--cache-jobs", "1 to 10000000"),
+        (["--cache-events", "63"], "--cache-events", "64 to 10000000"),
+        (["--cache-ledger-bytes", "0"], "--cache-ledger-bytes", "1MiB"),
     ])
     func aBadValueIsRefusedNamingItsFlag(arguments: [String], flag: String, words: String) throws {
         let error = try #require(throws: (any Error).self) {

@@ -73,7 +73,8 @@ def test_a_task_written_in_place_is_taken_once_it_is_whole(server: Server) -> No
 def test_a_failed_task_says_how_in_its_done_file(server: Server) -> None:
     drop(server, "failing", task("failing", ["sh", "-c", "exit 4"]))
     done = server.done_file("failing")
-    assert set(done) == DONE_KEYS
+    assert set(done) == DONE_KEYS | {"failure_reason"}
+    assert done["failure_reason"] == "exit_code"
     assert (done["status"], done["exit_code"], done["signal"], done["result"]) == ("failed", 4, 0, None)
     assert "4" in done["error"]
 

@@ -8,7 +8,7 @@ public final class EventLog: Sendable {
     /// Rows of history looked at for one page, at most, so that a rare filter can't hold a database reader for long.
     static let rowsScanned: UInt64 = 50_000
     static let rowsRead = 2_000
-    /// Newest events kept as values, for the sinks: whichever limit comes first.
+    /// Newest events kept as values, for the sinks: whichever limit comes first, that of the ring among them.
     static let recentEvents = 4_096
     static let recentBytes = 16 << 20
 
@@ -17,6 +17,7 @@ public final class EventLog: Sendable {
     public let places = StreamPlaces()
     private let wakers = Wakers()
     /// With the bytes of their data.
+    private let maxRecent: Int
     private let recent = Mutex<(events: Deque<Event>, bytes: Int)>(([], 0))
     private let database: DatabasePool
     private let encode: @Sendable (Event) -> [UInt8]
@@ -33,6 +34,7 @@ public final class EventLog: Sendable {
         self.database = database
         self.encode = encode
         self.oldest = Atomic(oldest)
+        maxRecent = min(Self.recentEvents, configuration.ringEvents)
         ring = EventRing(
             maxEvents: configuration.ringEvents, maxBytes: configuration.ringBytes,
             lastSequence: newest.first.map { $0.sequence - 1 } ?? lastSequence)
@@ -59,7 +61,7 @@ public final class EventLog: Sendable {
                 recent.events.append(event)
                 recent.bytes += event.data.count
             }
-            while recent.events.count > Self.recentEvents || recent.bytes > Self.recentBytes {
+            while recent.events.count > maxRecent || recent.bytes > Self.recentBytes {
                 guard let oldest = recent.events.popFirst() else { break }
                 recent.bytes -= oldest.data.count
             }

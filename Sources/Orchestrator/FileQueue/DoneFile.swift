@@ -48,7 +48,7 @@ enum DoneFile {
             end = TaskEnd(state: .failed, outcome: outcome)
         default: return nil
         }
-        if let result = json["result"], !result.value.isNull { end.outcome.result = Array(text[result.range]) }
+        if let result = json["result"], !result.isNull { end.outcome.result = Array(text[result.range]) }
         end.attempt = UInt32(clamping: json.whole("attempt") ?? 0)
         end.duration = json.whole("duration_ms").map { .milliseconds(min(max(0, $0), 1 << 50)) }
         end.endedAt = json.string("completed_at").flatMap { Timestamp(rfc3339: $0) }
@@ -79,8 +79,4 @@ extension JSONNode {
     fileprivate func whole(_ key: String) -> Int64? {
         if case .number(let number)? = self[key]?.value { Int64(exactly: number.rounded()) } else { nil }
     }
-}
-
-extension JSONValue {
-    fileprivate var isNull: Bool { if case .null = self { true } else { false } }
 }

@@ -44,12 +44,9 @@ struct AgentEventRules: Sendable {
                 "data of \(data.count) bytes: at most \(maxDataBytes) are allowed; put large data in a file and name it"
             )
         }
-        if let defect = JSONSyntax.objectDefect(data) {
-            throw .invalidArgument("data", "data must be one JSON object in UTF-8: \(defect)")
-        }
         let node: JSONNode
         do {
-            node = try JSONNode(parsing: data)
+            node = try JSONNode(parsingObject: data)
         } catch {
             throw .invalidArgument("data", "data must be one JSON object in UTF-8: \(error)")
         }

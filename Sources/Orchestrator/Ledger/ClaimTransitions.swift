@@ -24,10 +24,13 @@ extension JobMachine {
         case .takenOver: return unchanged
         case .ended(let end): return ended(job, end, now: now)
         case .refused(let why):
+            // Nobody else will tell the end, so the done file is this server's to write.
+            job.claim = .here
             return abandoned(
                 job, .submitRejected, "another server on the queue directory took it over and refused it: \(why)",
                 now: now)
         case .vanished(let absence):
+            // Somebody may have taken the other's done file away already: one that says LOST would be a second end.
             return abandoned(
                 job, .lost,
                 "another server on the queue directory took it over, and for \(AttemptEnd.seconds(absence)) it has been "
@@ -89,11 +92,8 @@ extension JobMachine {
         }
     }
 
-    /// Its end is this server's to tell, in the done file too.
     private static func abandoned(_ job: Job, _ reason: FailureReason, _ error: String, now: Timestamp) -> Transition {
-        var job = job
-        job.claim = .here
-        return job.cancelReason == nil ? failed(job, reason, error, now: now) : cancelled(job, now: now)
+        job.cancelReason == nil ? failed(job, reason, error, now: now) : cancelled(job, now: now)
     }
 }
 

@@ -13,6 +13,8 @@ extension Ledger {
         public var recentJobs = 10_000
         /// Bytes of ended jobs kept in memory, at most: whichever limit comes first.
         public var recentJobBytes = 32 << 20
+        /// Memory of the one connection that writes for pages of the database. Bytes, of whole KiB; default 16 MiB.
+        public var pageCacheBytes = 16 << 20
         /// Jobs not ended yet; further submissions are refused with `resourceExhausted`.
         public var maxOpenJobs = 1_000_000
         /// Of one job.
@@ -40,7 +42,7 @@ extension Ledger {
         /// itself wants no other ones.
         var sweepInterval = Sweep.interval
         /// Events put back into memory at start.
-        var recoveredEvents = 4_096
+        public var recoveredEvents = 4_096
 
         public init(directory: String) { self.directory = directory }
     }

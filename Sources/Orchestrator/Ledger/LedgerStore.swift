@@ -61,7 +61,7 @@ struct LedgerStore {
             // The pool chose NORMAL, with which a power cut takes the newest commits. FULL is the promise behind every
             // answer.
             try database.execute(sql: "PRAGMA synchronous = FULL")
-            try database.execute(sql: "PRAGMA cache_size = -16000")  // KiB
+            try database.execute(sql: "PRAGMA cache_size = -\(configuration.pageCacheBytes / 1_024)")  // KiB
             // Pages of 4 KiB: fewer, larger checkpoints, each of which one batch waits for.
             try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
             if let pages = configuration.maxDatabasePages {

@@ -76,8 +76,10 @@ struct SubmissionRules: Sendable {
                 "payload of \(payload.count) bytes: at most \(maxPayloadBytes) are allowed; put large data in a file and "
                     + "pass its path")
         }
-        if let defect = JSONSyntax.objectDefect(payload) {
-            throw .invalidArgument("payload", "payload must be one JSON object in UTF-8: \(defect)")
+        do {
+            _ = try JSONNode(parsingObject: payload)
+        } catch {
+            throw .invalidArgument("payload", "payload must be one JSON object in UTF-8: \(error)")
         }
     }
 

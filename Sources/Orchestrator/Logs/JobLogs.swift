@@ -90,7 +90,7 @@ extension OrchestratorError {
     static func ranElsewhere(_ job: Job) -> OrchestratorError {
         OrchestratorError(
             .failedPrecondition,
-            "job \"\(job.id)\" was taken over by another server on its queue directory and ended there, with its output"
+            "job \"\(job.id)\" was taken over by another server on its queue directory; look for its output there"
         ).because(.jobNeverStarted, job: job.id)
     }
 

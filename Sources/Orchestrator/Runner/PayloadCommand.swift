@@ -36,33 +36,35 @@ public enum PayloadCommand {
     static func command(
         in payload: JSONNode, of spec: JobSpec, handlers: Handlers = Handlers()
     ) throws(OrchestratorError) -> JobCommand {
-        guard case .object = payload.value else {
+        guard payload.isObject else {
             throw .invalidArgument(
                 "payload", "payload must be a JSON object such as {\"command\": [\"true\"]}, not \(payload.value.kind)")
         }
-        if let arguments = present(payload["command"]) {
+        let members = payload.members
+        if let arguments = present(members["command"]) {
             return JobCommand(
                 arguments: try self.arguments(arguments, at: "payload.command"),
-                environment: try environment(payload["env"], at: "payload.env"),
-                workingDirectory: try directory(payload["cwd"], at: "payload.cwd"),
-                standardInput: try standardInput(payload["stdin"], at: "payload.stdin"))
+                environment: try environment(members["env"], at: "payload.env"),
+                workingDirectory: try directory(members["cwd"], at: "payload.cwd"),
+                standardInput: try standardInput(members["stdin"], at: "payload.stdin"))
         }
-        if let execution = present(payload["execution"]) {
-            guard case .object = execution.value else {
+        if let execution = present(members["execution"]) {
+            guard execution.isObject else {
                 throw wrongType("payload.execution", "an object", execution)
             }
-            guard let arguments = present(execution["command"]) else {
+            let older = execution.members
+            guard let arguments = present(older["command"]) else {
                 throw .invalidArgument(
                     "payload.execution.command", "payload.execution has no \"command\"; give an array of strings")
             }
             return JobCommand(
                 arguments: try self.arguments(arguments, at: "payload.execution.command"),
-                environment: try environment(execution["env"], at: "payload.execution.env"),
-                workingDirectory: try directory(execution["working_dir"], at: "payload.execution.working_dir"),
-                standardInput: try standardInput(execution["stdin"], at: "payload.execution.stdin"),
-                timeout: try timeout(execution["timeout_seconds"], at: "payload.execution.timeout_seconds"))
+                environment: try environment(older["env"], at: "payload.execution.env"),
+                workingDirectory: try directory(older["working_dir"], at: "payload.execution.working_dir"),
+                standardInput: try standardInput(older["stdin"], at: "payload.execution.stdin"),
+                timeout: try timeout(older["timeout_seconds"], at: "payload.execution.timeout_seconds"))
         }
-        if let handler = present(payload["handler"]) {
+        if let handler = present(members["handler"]) {
             guard case .string(let name) = handler.value else {
                 throw wrongType("payload.handler", "a string", handler)
             }
@@ -98,8 +100,7 @@ public enum PayloadCommand {
 
     /// null is the same as absent.
     private static func present(_ node: JSONNode?) -> JSONNode? {
-        guard let node, case .null = node.value else { return node }
-        return nil
+        node?.isNull == true ? nil : node
     }
 
     private static func wrongType(_ path: String, _ wanted: String, _ found: JSONNode) -> OrchestratorError {

@@ -124,8 +124,7 @@ public struct SlurmOptions: Sendable, Equatable {
     /// - Parameter node: the payload's `slurm`; nil is nothing.
     /// - Throws: `invalidArgument` that names the field, the value, and what is expected.
     init(_ node: JSONNode?, at path: String = "payload.slurm") throws(OrchestratorError) {
-        guard let node else { return }
-        if case .null = node.value { return }
+        guard let node, !node.isNull else { return }
         guard case .object(let members) = node.value else {
             throw .invalidArgument(path, "\(path) must be an object, not \(node.value.kind)")
         }

@@ -38,7 +38,7 @@ struct SlurmWork: Sendable {
             options.setDefault("time", String(max(1, Int64((timeout.inSeconds / 60).rounded(.up)))))
         }
         let hasCommand = ["command", "execution"].contains { key in
-            if let node = payload[key], case .null = node.value { false } else { payload[key] != nil }
+            payload[key]?.isNull == false
         }
         if hasCommand {
             let command = try PayloadCommand.command(in: payload, of: spec)
@@ -65,8 +65,7 @@ struct SlurmWork: Sendable {
             ? "this server has none (--slurm-templates)"
             : "there are \(templates.keys.sorted().joined(separator: ", "))"
         for key in ["template", "method"] {
-            guard let node = payload[key] else { continue }
-            if case .null = node.value { continue }
+            guard let node = payload[key], !node.isNull else { continue }
             guard case .string(let name) = node.value else {
                 throw .invalidArgument("payload.\(key)", "payload.\(key) must be a string, not \(node.value.kind)")
             }

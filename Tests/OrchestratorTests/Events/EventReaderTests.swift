@@ -12,6 +12,15 @@ import Testing
         }
     }
 
+    @Test func `no more events are in memory than the ring may hold`() async throws {
+        let ledger = try directory.open { $0.ringEvents = 8 }
+        for number in 0..<20 { _ = try await ledger.submit(JobSpec(id: "job-\(number)")) }
+        #expect(ledger.events.recentEvents(after: 11, limit: 20) == nil)
+        #expect(ledger.events.recentEvents(after: 12, limit: 20)?.map(\.sequence) == Array(13...20))
+        #expect(try await ledger.events.events(after: 11, limit: 20).map(\.sequence) == Array(12...20))
+        await ledger.close()
+    }
+
     @Test(.timeLimit(.minutes(5))) func aReaderSeesHistoryThenLiveEvents() async throws {
         let ledger = try directory.open()
         await submit(3, to: ledger)

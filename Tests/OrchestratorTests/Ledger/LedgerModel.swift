@@ -312,7 +312,6 @@ struct LedgerModel {
             if state == .cancelled { jobs[id]?.isCancelled = true }
             end(id, state, state == .failed ? .exitCode : nil)
         } else {
-            jobs[id]?.claim = .here
             end(id, job.isCancelled ? .cancelled : .failed, job.isCancelled ? nil : .lost)
         }
         return true
