@@ -129,9 +129,9 @@ def test_a_cut_off_sbatch_is_found_again_and_not_repeated(
     assert ran.read_text().split() == [job.slurm_job_id]
     assert len(cluster.names()) == len(set(cluster.names()))
     lines = [json.loads(line) for line in stopped_server.stderr.read_text().splitlines()]
-    about = {line["message"].partition(":")[0]: line for line in lines if "job_id" in line}
-    assert about.keys() >= {"a submission's outcome is open", "found a submission of unknown outcome in Slurm"}
-    assert {(line["job_id"], line.get("trace_id")) for line in about.values()} == {("cut-off", trace)}
+    about = [line for line in lines if "job_id" in line]
+    assert any(line["message"].startswith("a submission's outcome is open") for line in about)
+    assert {(line["job_id"], line.get("trace_id")) for line in about} == {("cut-off", trace)}
 
 
 def test_cancelled_between_submission_and_id(stopped_server: Server, cluster: Cluster, tmp_path: Path) -> None:
