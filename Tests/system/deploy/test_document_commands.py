@@ -313,6 +313,7 @@ def flags() -> set[str]:
 
 OTHERS = {
     "--filter",
+    "--tool",
     "--in-place",
     "--recursive",
     "--parsable",
