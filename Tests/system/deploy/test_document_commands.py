@@ -33,9 +33,7 @@ TESTED = {
     "python -m dspy_orchestrator.worker module:function": (
         "clients/python/tests/test_worker.py::test_one_task_after_another_is_answered_until_the_input_ends"
     ),
-    "dspy-orch requeue train-7": (
-        "clients/python/tests/test_cli.py::test_requeue_goes_on_after_a_job_that_can_not_be"
-    ),
+    "dspy-orch requeue train-7": ("clients/python/tests/test_cli.py::test_requeue_goes_on_after_a_job_that_can_not_be"),
     "dspy-orchestrator serve --slurm true": "Tests/system/slurm/conftest.py::stopped_server",
     "sqlite3 data/ledger.sqlite": "Tests/system/deploy/test_documents.py::test_a_backup_of_a_running_server_restores",
     "docker build -f docker/lightweight/Dockerfile": "Tests/system/deploy/engine.py::build_images",
