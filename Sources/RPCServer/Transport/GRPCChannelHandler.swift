@@ -158,7 +158,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         var writes = 0
         do {
             // A write that fails can tear the connection down at once.
-            while self.context != nil, channel.isWritable {
+            while self.context != nil, takesOutput(channel) {
                 let count = try connection.drain(into: room)
                 isBetweenFrames = count < room.count
                 guard count > 0 else { break }
@@ -215,7 +215,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             timers.calls(open: hasCalls, at: .now())
             setAlarm()
         }
-        if !isStuck, !context.channel.isWritable {
+        if !isStuck, !takesOutput(context.channel) {
             isStuck = true
             inputWhileStuck = 0
             timers.outputStuck(pending: pendingBytes(context), at: .now())
@@ -299,6 +299,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         guard let context, isBetweenFrames, context.channel.isWritable else { return }
         bytes.withUnsafeBytes { write($0, context) }
     }
+
+    /// With nothing queued there is no need to ask NIO, whose state of it lies in memory of its own for each connection.
+    private func takesOutput(_ channel: any Channel) -> Bool { socket != nil && !isQueued || channel.isWritable }
 
     private func write(_ bytes: UnsafeRawBufferPointer, _ context: ChannelHandlerContext) {
         var rest = bytes

@@ -83,12 +83,7 @@ public final class RPCServer: Sendable {
                 .serverChannelOption(.backlog, value: configuration.backlog)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                // A channel keeps the buffer of its last read: 16 KiB suffice for the rate, and an idle connection
-                // should not have them.
-                .childChannelOption(
-                    .recvAllocator,
-                    value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 1_024, maximum: 16_384)
-                )
+                .childChannelOption(.recvAllocator, value: ReadSize())
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         guard let context = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
