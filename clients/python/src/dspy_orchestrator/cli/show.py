@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from dspy_orchestrator.cli import complete, present
 from dspy_orchestrator.cli.session import EXIT_FAILED, exit_code, session
 from dspy_orchestrator.cli.submit import _pairs
+from dspy_orchestrator.client import Client
 from dspy_orchestrator.errors import OrchestratorError
 from dspy_orchestrator.model import JobState
 
@@ -81,19 +83,13 @@ def cancel(
     reason: Annotated[str, typer.Option(help="Kept with the job.")] = "",
 ) -> None:
     """Ask jobs to end. One that has ended already stays as it is."""
-    here = session(context)
-    failed = False
-    with here.client() as client:
-        for job_id in job_ids:
-            try:
-                job = client.cancel(job_id, reason)
-            except OrchestratorError as error:
-                failed = True
-                here.note(f"dspy-orch: {error}")
-                continue
-            ended = job.is_done and job.state is not JobState.CANCELLED
-            here.note(f"{job_id} {'has ended already: ' if ended else ''}{job.state.value}")
-    raise typer.Exit(EXIT_FAILED if failed else 0)
+
+    def cancelled(client: Client, job_id: str) -> str:
+        job = client.cancel(job_id, reason)
+        ended = job.is_done and job.state is not JobState.CANCELLED
+        return f"{'has ended already: ' if ended else ''}{job.state.value}"
+
+    _change_each(context, job_ids, cancelled)
 
 
 def requeue(
@@ -102,17 +98,20 @@ def requeue(
     reason: Annotated[str, typer.Option(help="Kept in the event that follows.")] = "",
 ) -> None:
     """Put batch jobs back into Slurm's queue. They go on as the same attempt."""
+    _change_each(context, job_ids, lambda client, job_id: client.requeue(job_id, reason).state.value)
+
+
+def _change_each(context: typer.Context, job_ids: list[str], change: Callable[[Client, str], str]) -> None:
+    """Goes on after a job that can't be changed. `change` says what became of the job."""
     here = session(context)
     failed = False
     with here.client() as client:
         for job_id in job_ids:
             try:
-                job = client.requeue(job_id, reason)
+                here.note(f"{job_id} {change(client, job_id)}")
             except OrchestratorError as error:
                 failed = True
                 here.note(f"dspy-orch: {error}")
-                continue
-            here.note(f"{job_id} {job.state.value}")
     raise typer.Exit(EXIT_FAILED if failed else 0)
 
 
