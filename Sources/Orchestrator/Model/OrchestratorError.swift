@@ -31,6 +31,7 @@ public struct OrchestratorError: Error, Sendable, Equatable, CustomStringConvert
         case jobNotInSlurm = "JOB_NOT_IN_SLURM"
         case slurmRefused = "SLURM_REFUSED"
         case slurmUnavailable = "SLURM_UNAVAILABLE"
+        case jobChanging = "JOB_CHANGING"
         case tooManyOpenJobs = "TOO_MANY_OPEN_JOBS"
         case tooManySubmissions = "TOO_MANY_SUBMISSIONS"
         case diskFull = "DISK_FULL"

@@ -12,7 +12,7 @@ extension SlurmBridge {
         guard let track = tracks[job.id], !track.isEnding, !track.requeue.isUnderWay, !track.slurmJobID.isEmpty else {
             // It has just ended, or somebody else asks for the same.
             throw OrchestratorError(.unavailable, "job \(job.id.asJSON) is just changing; look at it again in a moment")
-                .because(.slurmUnavailable, job: job.id).retrying(after: .seconds(1))
+                .because(.jobChanging, job: job.id).retrying(after: .seconds(1))
         }
         tracks[job.id]?.requeue.asked()
         let answer = await client.requeue(id: track.slurmJobID)

@@ -40,6 +40,30 @@ import Testing
         await run.value
     }
 
+    @Test func `a busy log costs one delivery a gathering, and the first event waits for nothing`() async {
+        log.append(1)
+        let runner = runner { pacing in
+            pacing.gatherTime = .milliseconds(5)
+            pacing.batchSize = 100
+        }
+        let run = Task { await runner.run() }
+        #expect(await soon { sink.taken == [1] && clock.deadlines.contains(.milliseconds(5)) })
+        log.append(1)
+        log.append(1)
+        // Both are there, and are given together.
+        clock.advance(by: .milliseconds(5))
+        #expect(await soon { sink.batches == [[1], [2, 3]] })
+        // Who is behind by more than one batch goes on at once.
+        log.append(250)
+        clock.advance(by: .milliseconds(5))
+        #expect(await soon { sink.batches.map(\.count) == [1, 2, 100, 100] })
+        clock.advance(by: .milliseconds(5))
+        #expect(await soon { sink.taken.count == 253 })
+        runner.stop()
+        clock.advance(by: .seconds(1))
+        await run.value
+    }
+
     @Test func `the cursor moves only after a flush, once an interval`() async {
         log.append(1)
         let runner = runner()
@@ -289,6 +313,7 @@ private final class FakeSink: EventSink {
 
     private struct State {
         var taken: [UInt64] = []
+        var batches: [[UInt64]] = []
         var flushes = 0
         var failures = 0
         var there: UInt64?
@@ -312,6 +337,8 @@ private final class FakeSink: EventSink {
     func trouble(_ words: String) { state.withLock { $0.trouble }(words) }
 
     var taken: [UInt64] { state.withLock { $0.taken } }
+    /// What was given at once, and taken.
+    var batches: [[UInt64]] { state.withLock { $0.batches } }
     var flushes: Int { state.withLock { $0.flushes } }
     var isHanging: Bool { state.withLock { $0.isHanging } }
 
@@ -332,6 +359,7 @@ private final class FakeSink: EventSink {
                 throw Down()
             }
             let some = events.prefix(state.most)
+            state.batches.append(some.map(\.sequence))
             let refused = some.filter { state.refuses.contains($0.sequence) }.map(\.sequence)
             state.taken += some.map(\.sequence).filter { !refused.contains($0) }
             return Delivery(
