@@ -20,24 +20,20 @@ struct SubmissionRules: Sendable {
         if !spec.id.isEmpty { try Self.checkID(spec.id, field: "job_id") }
         try checkPayload(spec.payload)
         try checkLabels(spec.labels)
-        for (field, limit) in [("timeout", spec.timeout), ("deadline", spec.deadline)] {
-            guard let limit else { continue }
-            guard limit > .zero, limit <= Self.maxTimeout else {
-                throw .invalidArgument(
-                    field, "\(field) of \(limit.inSeconds) s: must be more than 0 and at most 365 days")
-            }
-        }
+        try checkLimit(spec.timeout, field: "timeout")
+        try checkLimit(spec.deadline, field: "deadline")
         try checkRetry(spec.retry)
         try checkParents(spec)
         try checkResources(spec.resources)
 
         var stored = spec
         if stored.payload.isEmpty { stored.payload = Array("{}".utf8) }
-        // The database holds nanoseconds; equality with what it gives back needs the same here.
-        stored.timeout = spec.timeout.map { .nanoseconds($0.nanoseconds) }
-        stored.deadline = spec.deadline.map { .nanoseconds($0.nanoseconds) }
-        stored.retry.initialBackoff = spec.retry.initialBackoff.map { .nanoseconds($0.nanoseconds) }
-        stored.retry.maxBackoff = spec.retry.maxBackoff.map { .nanoseconds($0.nanoseconds) }
+        // The database holds nanoseconds; equality with what it gives back needs the same here. Only where there is one:
+        // to set it is to copy the whole.
+        if let timeout = spec.timeout { stored.timeout = .nanoseconds(timeout.nanoseconds) }
+        if let deadline = spec.deadline { stored.deadline = .nanoseconds(deadline.nanoseconds) }
+        if let backoff = spec.retry.initialBackoff { stored.retry.initialBackoff = .nanoseconds(backoff.nanoseconds) }
+        if let backoff = spec.retry.maxBackoff { stored.retry.maxBackoff = .nanoseconds(backoff.nanoseconds) }
         if !spec.retry.retryOn.isEmpty { stored.retry.retryOn = Set(spec.retry.retryOn).sorted() }
         if spec.dependsOn.count > 1 { stored.dependsOn = Set(spec.dependsOn).sorted() }
         return stored
@@ -132,20 +128,29 @@ struct SubmissionRules: Sendable {
         }
     }
 
+    private func checkLimit(_ limit: Duration?, field: String) throws(OrchestratorError) {
+        guard let limit else { return }
+        guard limit > .zero, limit <= Self.maxTimeout else {
+            throw .invalidArgument(
+                field, "\(field) of \(limit.inSeconds) s: must be more than 0 and at most 365 days")
+        }
+    }
+
+    private func checkBackoff(_ backoff: Duration?, field: String) throws(OrchestratorError) {
+        guard let backoff else { return }
+        guard backoff >= .zero, backoff <= Self.maxTimeout else {
+            throw .invalidArgument(
+                field, "\(field) of \(backoff.inSeconds) s: must be 0 or more and at most 365 days")
+        }
+    }
+
     private func checkRetry(_ retry: RetryPolicy) throws(OrchestratorError) {
         guard retry.maxAttempts <= 100 else {
             throw .invalidArgument(
                 "retry.max_attempts", "retry.max_attempts of \(retry.maxAttempts): at most 100 are allowed")
         }
-        for (field, backoff) in [
-            ("retry.initial_backoff", retry.initialBackoff), ("retry.max_backoff", retry.maxBackoff),
-        ] {
-            guard let backoff else { continue }
-            guard backoff >= .zero, backoff <= Self.maxTimeout else {
-                throw .invalidArgument(
-                    field, "\(field) of \(backoff.inSeconds) s: must be 0 or more and at most 365 days")
-            }
-        }
+        try checkBackoff(retry.initialBackoff, field: "retry.initial_backoff")
+        try checkBackoff(retry.maxBackoff, field: "retry.max_backoff")
         for reason in retry.retryOn where FailureReason(rawValue: reason) == nil {
             throw .invalidArgument(
                 "retry.retry_on", "retry.retry_on has the unknown reason \(reason): see FailureReason, 1 to 10")
