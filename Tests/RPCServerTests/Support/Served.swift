@@ -57,6 +57,8 @@ func eventually(_ what: String, _ condition: () async -> Bool) async throws {
     let deadline = ContinuousClock.now + .seconds(20)
     while !(await condition()) {
         guard ContinuousClock.now < deadline else { throw Signal.Missing(signal: what) }
+        // Lest the tests beside this one wait for its processor.
+        try await Task.sleep(for: .milliseconds(1))
     }
 }
 

@@ -19,7 +19,7 @@ struct SocketOutputTests {
         defer { close(peer) }
         var small: Int32 = 1
         setsockopt(mine, SOL_SOCKET, SO_SNDBUF, &small, socklen_t(MemoryLayout<Int32>.size))
-        let channel = try await ClientBootstrap(group: group)
+        let (channel, first) = try await ClientBootstrap(group: group)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -30,20 +30,21 @@ struct SocketOutputTests {
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-            .withConnectedSocket(mine).get()
-
-        // Nothing of the channel's own comes between: all of this is one turn of its loop.
-        var received = try await channel.eventLoop.submit { () -> [UInt8] in
-            let pipeline = channel.pipeline.syncOperations
-            pipeline.fireChannelRead(NIOAny(ByteBuffer(bytes: Self.hello + Self.request(stream: 1))))
-            pipeline.fireChannelReadComplete()
-            let first = Self.receive(peer)
-            #expect(first.count < Self.size)
-            // The socket has room again, and the channel has not learnt of it.
-            pipeline.fireChannelRead(NIOAny(ByteBuffer(bytes: Self.request(stream: 3))))
-            pipeline.fireChannelReadComplete()
-            return first
-        }.get()
+            .withConnectedSocket(mine)
+            // Nothing of the channel's own comes between: all of this is one turn of its loop.
+            .flatMapThrowing { channel in
+                let pipeline = channel.pipeline.syncOperations
+                pipeline.fireChannelRead(NIOAny(ByteBuffer(bytes: Self.hello + Self.request(stream: 1))))
+                pipeline.fireChannelReadComplete()
+                let first = Self.receive(peer)
+                #expect(first.count < Self.size)
+                // The socket has room again, and the channel has not learnt of it.
+                pipeline.fireChannelRead(NIOAny(ByteBuffer(bytes: Self.request(stream: 3))))
+                pipeline.fireChannelReadComplete()
+                return (channel, first)
+            }
+            .get()
+        var received = first
         try await eventually("both answers") {
             received += Self.receive(peer)
             return received.count > 2 * Self.size
