@@ -162,7 +162,7 @@ struct PullStreamTests {
         let source = QueueSource(ready: Self.numbered(0..<1))
         try await withServer([Methods.stream(Self.path, source)]) { server in
             let client = try HTTP2Client(port: server.port)
-            let call = try client.call(Self.path, headers: [("grpc-timeout", "50m")])
+            let call = try client.call(Self.path, headers: [("grpc-timeout", "500m")])
             #expect(call.code == .deadlineExceeded)
             #expect(try call.chunks() == [.numbered(0)])
         }
@@ -175,7 +175,7 @@ struct PullStreamTests {
         try await withServer([Methods.stream(Self.path, source)]) { server in
             let client = try HTTP2Client(port: server.port, window: 100, opensWindows: false)
             let call = client.open(
-                Self.path, body: Wire.LogChunk().framed(), headers: [("grpc-timeout", "50m")])
+                Self.path, body: Wire.LogChunk().framed(), headers: [("grpc-timeout", "500m")])
             try source.closedWhilePumping(client)
             client.consume(call, call.received.count)
             try client.pump("the end") { call.isClosed }
