@@ -8,6 +8,8 @@ final class DoneWriter: Sendable {
     static let cursorName = "done"
 
     private static let page = 256
+    /// Events after which the cursor moves although no job has ended.
+    private static let cursorStep: UInt64 = 1_024
 
     private let directories: QueueDirectories
     private let claims: ClaimedFiles
@@ -26,9 +28,10 @@ final class DoneWriter: Sendable {
     func run() async {
         let (news, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         defer { wake.finish() }
-        // Most commits end no job.
+        // Most commits end no job. Now and then all the same, so that the cursor does not fall behind what is kept.
         ledger.observe { batch in
-            if batch.changes.contains(where: { $0.job.state.isTerminal }) { wake.yield() }
+            let hasEnd = batch.changes.contains { $0.job.state.isTerminal }
+            if hasEnd || batch.events.contains(where: { $0.sequence.isMultiple(of: Self.cursorStep) }) { wake.yield() }
         }
         // For what happened before there was an observer.
         wake.yield()
