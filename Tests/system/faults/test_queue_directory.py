@@ -36,6 +36,16 @@ def status(server: Server) -> Any:
     return server.request("/queue/status").json
 
 
+def eventually_taken(server: Server, names: list[str], *, beside: int) -> None:
+    """Waits until the files are claimed and the ledger has their jobs, `beside` others counted with them.
+
+    A claim comes first: who kills the server when it sees only that may find no job after it.
+    """
+    files = sorted(f"{name}.json" for name in names)
+    eventually(lambda: claimed(server) == files, "the files claimed")
+    eventually(lambda: status(server)["submitted"] == beside + len(names), "their jobs in the ledger")
+
+
 def lifecycle(client: Client, name: str) -> list[str]:
     return [event.type for event in client.events(job_ids=[name], end_when_done=True, timeout=60)]
 
@@ -143,7 +153,7 @@ def test_the_directory_may_be_removed_and_comes_back(server: Server) -> None:
     with server.client() as client:
         blockers = occupy(client)
         drop(server, "claimed", {"class": "cpu_long", "payload": {"command": ["true"]}})
-        eventually(lambda: claimed(server) == ["claimed.json"], "the file claimed")
+        eventually_taken(server, ["claimed"], beside=len(blockers))
         # First out of the server's sight, which would make it anew in the middle.
         server.queue.rename(server.directory / "old-queue")
         shutil.rmtree(server.directory / "old-queue")
@@ -190,7 +200,7 @@ def test_a_server_takes_over_only_what_another_has_let_go(pair: tuple[Server, Se
         blockers = occupy(client)
         for name in names:
             drop(one, name, {"class": "cpu_long", "payload": {"command": ["mkdir", str(tmp_path / name)]}})
-        eventually(lambda: len(claimed(one)) == len(names), "all claimed")
+        eventually_taken(one, names, beside=len(blockers))
         two.start()
         # The second has looked for longer than a lease, and the first is alive: it takes what comes, and nothing else.
         owner = next(path for path in (one.queue / "claimed").iterdir() if (path / "waits-0.json").exists())
@@ -227,7 +237,7 @@ def test_a_server_that_was_frozen_gives_up_what_was_taken_from_it(pair: tuple[Se
     with one.client() as client:
         blockers = occupy(client)
         drop(one, "waits", {"class": "cpu_long", "payload": {"command": ["mkdir", str(tmp_path / "waits")]}})
-        eventually(lambda: claimed(one) == ["waits.json"], "the file claimed")
+        eventually_taken(one, ["waits"], beside=len(blockers))
         two.start()
         os.kill(one.pid, signal.SIGSTOP)
         try:
@@ -279,7 +289,7 @@ def test_a_task_that_comes_back_runs_here_once(pair: tuple[Server, Server], tmp_
     with one.client() as client, ThreadPoolExecutor() as pool:
         blockers = occupy(client)
         drop(one, "job", {"class": "cpu_long", "payload": {"command": ["mkdir", str(ran)]}})
-        eventually(lambda: claimed(one) == ["job.json"], "the file claimed")
+        eventually_taken(one, ["job"], beside=len(blockers))
         told = pool.submit(lifecycle, client, "job")
         two.start()
         with two.client() as others:
@@ -306,7 +316,7 @@ def test_a_task_that_vanishes_with_who_took_it_is_lost(pair: tuple[Server, Serve
     with one.client() as client, ThreadPoolExecutor() as pool:
         blockers = occupy(client)
         drop(one, "job", {"class": "cpu_long", "payload": {"command": ["true"]}})
-        eventually(lambda: claimed(one) == ["job.json"], "the file claimed")
+        eventually_taken(one, ["job"], beside=len(blockers))
         one.kill()
         # Another one took it, and its part of the directory was removed with it.
         owner = next(path for path in (one.queue / "claimed").iterdir() if (path / "job.json").exists())
@@ -339,7 +349,7 @@ def test_a_cancel_of_what_another_has_takes_effect_when_it_comes_back(
     with one.client() as client:
         blockers = occupy(client)
         drop(one, "job", {"class": "cpu_long", "payload": {"command": ["true"]}})
-        eventually(lambda: claimed(one) == ["job.json"], "the file claimed")
+        eventually_taken(one, ["job"], beside=len(blockers))
         one.kill()
         claims = one.queue / "claimed"
         owner = next(path for path in claims.iterdir() if (path / "job.json").exists())
