@@ -25,6 +25,9 @@ int clinux_epoll_remove(int epoll, int fd);
 // Waits without a limit and fills `tokens`, at most 64 and at most `capacity`; their number, or -1.
 int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity);
 
+// posix_spawn_file_actions_addclosefrom_np(3): the program has no descriptor from `first` on. An errno, or 0.
+int clinux_spawn_closes_from(void *file_actions, int first);
+
 // pipe2(2), both ends close-on-exec: ends[0] is for reading.
 int clinux_pipe(int ends[2]);
 

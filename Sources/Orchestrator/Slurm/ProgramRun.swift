@@ -83,6 +83,10 @@ enum ProgramRun {
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, errors, 2)
         if let inherited { posix_spawn_file_actions_adddup2(&actions, inherited, 3) }
+        // It may outlive this server, and must not hold its sockets: the next one listens on the same ports.
+        guard clinux_spawn_closes_from(&actions, inherited == nil ? 3 : 4) == 0 else {
+            throw SystemError("posix_spawn", program, code: ENOMEM)
+        }
         var none = sigset_t()
         var everything = sigset_t()
         sigemptyset(&none)
