@@ -41,11 +41,17 @@ extension JobMachine {
             return started(job, facts, nodes: nodes, at: min(time ?? now, now), restarts: restarts, now: now)
         case .requeued(let state, let restarts, let reason):
             facts.state = state
-            facts.restarts = max(facts.restarts, restarts)
+            facts.count(restarts: restarts)
             guard job.state == .running else { return silently(job, facts) }
             job.state = .submitted
             job.slurm = facts
             return changed(job, .slurmJobSubmitted, EventData.slurm(job, reason: reason), source: slurmSource, now)
+        case .requeueIntended(let requeue):
+            facts.requeue = requeue
+            return silently(job, facts)
+        case .requeueRefused:
+            facts.requeue = nil
+            return silently(job, facts)
         case .observed(let state):
             facts.state = state
             return silently(job, facts)
@@ -80,7 +86,7 @@ extension JobMachine {
         var facts = facts
         let isAnotherRun = restarts > facts.restarts
         facts.nodes = nodes.isEmpty ? facts.nodes : nodes
-        facts.restarts = max(facts.restarts, restarts)
+        facts.count(restarts: restarts)
         facts.state = "RUNNING"
         guard job.state == .submitted || isAnotherRun else { return silently(job, facts) }
         let isFirst = job.startedAt == nil
@@ -113,6 +119,7 @@ extension JobMachine {
             events = transition.events
         }
         facts.isOpen = false
+        facts.requeue = nil
         facts.state = ending.state.isEmpty ? facts.state : ending.state
         facts.nodes = ending.nodes.isEmpty ? facts.nodes : ending.nodes
         facts.endedAt = min(ending.endedAt ?? now, now).nanoseconds
@@ -141,5 +148,13 @@ extension JobMachine {
         guard job.slurm != facts else { return Transition(job: job, changed: false) }
         job.slurm = facts
         return Transition(job: job, changed: true)
+    }
+}
+
+extension SlurmFacts {
+    /// Slurm has put the job back so often, which ends the intent to do so.
+    fileprivate mutating func count(restarts seen: UInt32) {
+        restarts = max(restarts, seen)
+        if let run = requeue?.run, restarts > run { requeue = nil }
     }
 }

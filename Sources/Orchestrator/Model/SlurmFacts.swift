@@ -21,6 +21,15 @@ public struct SlurmFacts: Sendable, Equatable, Codable {
     public var elapsedSeconds: Double?
     /// The largest of any of its steps, when accounting knows.
     public var maxRSSBytes: Int64?
+    /// From the intent to put it back into Slurm's queue until it is there, or is known not to be.
+    public var requeue: Requeue?
+
+    public struct Requeue: Sendable, Equatable, Codable {
+        /// The run to be given up, as runs are counted by `restarts`.
+        public var run: UInt32
+        /// Somebody's words.
+        public var reason: String
+    }
 
     public init(name: String, intendedAt: Timestamp) {
         self.name = name
@@ -54,6 +63,11 @@ public enum SlurmReport: Sendable, Equatable {
     /// Slurm put it back into its queue, as after a preemption; `state` is Slurm's word, `reason` that of somebody here who
     /// asked for it.
     case requeued(state: String, restarts: UInt32, reason: String = "")
+    /// Slurm is about to be asked to put it back into its queue: written down first, so that what the run leaves is not
+    /// taken for the job's end after a crash.
+    case requeueIntended(SlurmFacts.Requeue)
+    /// Slurm did not.
+    case requeueRefused
     /// Slurm shows it in this state, and nothing else about it changed.
     case observed(state: String)
     case ended(AttemptOutcome, SlurmEnding)

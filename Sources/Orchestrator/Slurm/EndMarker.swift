@@ -17,11 +17,13 @@ struct EndMarker: Sendable, Equatable {
     var finishedAt: Timestamp?
     /// SIGTERM came first: somebody ended it, and Slurm knows who and why.
     var wasTerminated: Bool
+    /// Its run was, or may have been, put back into Slurm's queue since: Slurm says whether there was another one.
+    var isGivenUp = false
 
     /// Whether it tells how the job ended without another word of Slurm's. A SIGKILL may have been for the memory; a
     /// shell says 137 of a command that got one.
     var isConclusive: Bool {
-        if wasTerminated { return false }
+        if wasTerminated || isGivenUp { return false }
         switch end {
         case .signalled(let signal): return signal != 9
         case .exited(let code): return code != 137

@@ -29,8 +29,7 @@ extension SlurmBridge {
             (files.startMarker(track.directory), isEnd ? files.endMarker(track.directory) : nil)
         }
         if let start { await started(track, start) }
-        guard let current = tracks[id], let end, end.restarts >= current.restarts,
-            !current.requeue.hasGivenUp(run: end.restarts)
+        guard let current = tracks[id], let end = end.map(current.requeue.judged), end.restarts >= current.restarts
         else { return }
         tracks[id]?.marker = end
         if end.isConclusive {
@@ -97,7 +96,9 @@ extension SlurmBridge {
             } else {
                 sight.queue = .absent
             }
-            tracks[track.jobID]?.requeue.saw(sight.queue.row)
+            guard track.requeue.isSettled(by: sight.queue.row, at: now()), !isInheritedRequeueUnderWay(track) else {
+                continue
+            }
             sights[track.jobID] = sight
         }
         await readMarkers(&sights)
@@ -133,8 +134,8 @@ extension SlurmBridge {
         let files = self.files
         let markers = await collecting.run { wanted.map { ($0, files.endMarker($0.directory)) } }
         for (track, marker) in markers {
-            guard let marker, marker.restarts >= track.restarts, marker.slurmJobID == track.slurmJobID,
-                tracks[track.jobID]?.requeue.hasGivenUp(run: marker.restarts) == false
+            guard let marker = marker.map(track.requeue.judged), marker.restarts >= track.restarts,
+                marker.slurmJobID == track.slurmJobID
             else { continue }
             tracks[track.jobID]?.marker = marker
             sights[track.jobID]?.marker = marker

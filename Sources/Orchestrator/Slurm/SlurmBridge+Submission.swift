@@ -71,7 +71,7 @@ extension SlurmBridge {
         let directory = track.directory
         let made = await collecting.run {
             Result { () throws(SystemError) in
-                (try files.prepare(job, work, in: directory), try files.lockSubmission(directory))
+                (try files.prepare(job, work, in: directory), try files.lock(.sbatch, directory))
             }
         }
         guard case .success(let (prepared, lock)) = made else {
@@ -131,7 +131,7 @@ extension SlurmBridge {
                 continue
             }
             guard now() >= doubt.retryAt else { continue }
-            if case .underWay = files.submission(track.directory) { continue }
+            if case .underWay = files.progress(of: .sbatch, track.directory) { continue }
             if doubt.settle > .zero || Timestamp.now() > track.intendedAt.advanced(by: .seconds(60)) {
                 // It may have come, run and gone while nobody looked.
                 switch await client.accounting(name: track.name, since: track.intendedAt) {

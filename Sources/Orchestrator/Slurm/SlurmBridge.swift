@@ -171,8 +171,12 @@ public actor SlurmBridge {
             guard let facts = job.slurm, var track = makeTrack(job, facts) else { return }
             if job.state == .queued {
                 // Whether Slurm has it is found out by its name; when no sbatch was ever started, it has not.
-                let isUnsent = if case .never = files.submission(track.directory) { true } else { false }
+                let isUnsent = if case .never = files.progress(of: .sbatch, track.directory) { true } else { false }
                 track.doubt = SlurmTrack.Doubt(since: now(), settle: isUnsent ? .zero : configuration.adoptionGrace)
+            }
+            if let requeue = facts.requeue {
+                track.requeue = SlurmRequeue(
+                    inheriting: requeue, settlesAt: now().advanced(by: configuration.adoptionGrace))
             }
             follow(track)
         case .succeeded, .failed, .cancelled: break

@@ -92,8 +92,11 @@ struct SlurmClient: Sendable {
     }
 
     /// Puts a job that runs back into the queue.
-    func requeue(id: String) async -> SlurmAnswer<Void> {
-        await run("scontrol", programs.scontrol, ["requeue", id], environment: environment).map { _ in }
+    ///
+    /// - Parameter lock: a descriptor that scontrol holds open while it lives.
+    func requeue(id: String, lock: Int32) async -> SlurmAnswer<Void> {
+        await run("scontrol", programs.scontrol, ["requeue", id], environment: environment, inherited: lock)
+            .map { _ in }
     }
 
     private static let noAccounting = "no accounting"

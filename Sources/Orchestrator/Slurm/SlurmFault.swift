@@ -1,6 +1,6 @@
 import Glibc
 
-/// The points of the two-phase submission at which a debug build can be told to die, by the environment variable
+/// The points of the two-phase submission, and of a requeue, at which a debug build can be told to die, by the environment variable
 /// `ORCHESTRATOR_SLURM_FAULT`: what the tests of its recovery do. Nothing in a release build.
 enum SlurmFault: String {
     case beforeIntent = "before-intent"
@@ -8,6 +8,8 @@ enum SlurmFault: String {
     case beforeSbatch = "before-sbatch"
     case afterSbatch = "after-sbatch"
     case afterAccepted = "after-accepted"
+    case beforeRequeue = "before-requeue"
+    case afterRequeue = "after-requeue"
 
     func strike() {
         #if DEBUG

@@ -75,10 +75,18 @@ struct SlurmFiles: Sendable {
         return Prepared(script: script, workingDirectory: workingDirectory)
     }
 
-    /// A lock that sbatch keeps while it lives: by it a restarted server knows whether its last life's still does. The
-    /// caller closes it.
-    func lockSubmission(_ directory: AttemptDirectory) throws(SystemError) -> Int32 {
-        let path = Self.submissionLock(directory)
+    /// A command that changes something in Slurm, and may outlive the server that started it.
+    enum LockedCommand: String, Sendable {
+        case sbatch
+        case requeue
+
+        fileprivate func lock(_ directory: AttemptDirectory) -> String { "\(directory.path)/\(rawValue).lock" }
+    }
+
+    /// A lock that the command keeps while it lives: by it a restarted server knows whether its last life's still does.
+    /// The caller closes it.
+    func lock(_ command: LockedCommand, _ directory: AttemptDirectory) throws(SystemError) -> Int32 {
+        let path = command.lock(directory)
         let lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw SystemError("open", path) }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
@@ -89,21 +97,19 @@ struct SlurmFiles: Sendable {
         return lock
     }
 
-    enum Submission: Sendable {
-        /// No sbatch was ever started.
+    enum Progress: Sendable {
+        /// It was never started.
         case never
         case underWay
         case over
     }
 
-    func submission(_ directory: AttemptDirectory) -> Submission {
-        let lock = open(Self.submissionLock(directory), O_RDWR | O_CLOEXEC)
+    func progress(of command: LockedCommand, _ directory: AttemptDirectory) -> Progress {
+        let lock = open(command.lock(directory), O_RDWR | O_CLOEXEC)
         guard lock >= 0 else { return errno == ENOENT ? .never : .over }
         defer { close(lock) }
         return flock(lock, LOCK_EX | LOCK_NB) == 0 ? .over : .underWay
     }
-
-    private static func submissionLock(_ directory: AttemptDirectory) -> String { directory.path + "/sbatch.lock" }
 
     // MARK: While it runs, and after
 

@@ -63,6 +63,23 @@ import Testing
             ])
     }
 
+    @Test func `the intent to requeue is kept until the job is back in the queue, or is not to be`() throws {
+        let intent = SlurmReport.requeueIntended(.init(run: 0, reason: "a hung node"))
+        let (asked, events) = try after(there + [ran, intent])
+        #expect(asked.slurm?.requeue == .init(run: 0, reason: "a hung node"))
+        #expect(asked.state == .running && events.count == 3)
+        let ends: [SlurmReport] = [
+            .requeueRefused, .requeued(state: "PENDING", restarts: 1), .started(nodes: "n2", at: nil, restarts: 1),
+            .ended(AttemptOutcome(), SlurmEnding(state: "COMPLETED")),
+        ]
+        for end in ends {
+            #expect(try after(there + [ran, intent, end]).job.slurm?.requeue == nil, "\(end)")
+        }
+        for other in [ran, .observed(state: "SUSPENDED")] {
+            #expect(try after(there + [ran, intent, other]).job.slurm?.requeue != nil, "\(other)")
+        }
+    }
+
     @Test func `who had a job requeued is told in the event that follows, and in no other`() throws {
         let asked = SlurmReport.requeued(state: "PENDING", restarts: 1, reason: "a hung node")
         let (running, _) = try after(there + [ran])

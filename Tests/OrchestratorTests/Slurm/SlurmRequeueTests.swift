@@ -47,16 +47,24 @@ import Testing
         #expect(!requeue.outdates(Self.start))
         requeue.asked()
         #expect(requeue.isUnderWay && requeue.outdates(Self.start.advanced(by: .seconds(9))))
-        requeue.answered(givingUp: 0, reason: "", at: Self.start.advanced(by: .seconds(2)))
+        requeue.answered(.init(run: 0, reason: ""), at: Self.start.advanced(by: .seconds(2)))
         #expect(requeue.outdates(Self.start.advanced(by: .seconds(2))))
         #expect(!requeue.isUnderWay && !requeue.outdates(Self.start.advanced(by: .seconds(3))))
     }
 
-    @Test func `the end of the run that was given up is no end, and that of the next one is`() {
+    /// Of a command that ended well.
+    private func marker(run: UInt32) throws -> EndMarker {
+        try #require(EndMarker(parsing: Array("slurm_job_id=7\nrestarts=\(run)\nexit_code=0\nend=1\n".utf8)))
+    }
+
+    @Test func `the end of the run that was given up is no end, and that of the next one is`() throws {
         var requeue = SlurmRequeue()
-        #expect(!requeue.hasGivenUp(run: 0))
-        requeue.answered(givingUp: 1, reason: "", at: Self.start)
-        #expect(requeue.hasGivenUp(run: 0) && requeue.hasGivenUp(run: 1) && !requeue.hasGivenUp(run: 2))
+        #expect(try requeue.judged(marker(run: 0)).isConclusive)
+        requeue.answered(.init(run: 1, reason: ""), at: Self.start)
+        for given in [requeue, SlurmRequeue(inheriting: .init(run: 1, reason: ""), settlesAt: Self.start)] {
+            let judged = try [0, 1, 2].map { try given.judged(marker(run: $0)).isConclusive }
+            #expect(judged == [false, false, true])
+        }
     }
 
     @Test func `a refusal leaves everything as it was`() {
@@ -66,16 +74,23 @@ import Testing
         #expect(requeue == SlurmRequeue())
     }
 
-    @Test func `a job that is over all the same was not put back`() {
-        func row(_ state: String) -> QueueRow {
-            QueueRow(id: "7", name: "n", state: state, reason: "", nodes: "", startedAt: nil, endedAt: nil)
+    @Test(arguments: [("PENDING", true), ("RUNNING", true), ("COMPLETING", true), ("COMPLETED", false), (nil, false)])
+    func `a job that is over is believed to be once no requeue can come any more`(
+        state: String?, early: Bool
+    ) {
+        let row = state.map {
+            QueueRow(id: "7", name: "n", state: $0, reason: "", nodes: "", startedAt: nil, endedAt: nil)
         }
-        var requeue = SlurmRequeue()
-        requeue.answered(givingUp: 0, reason: "", at: Self.start)
-        for state in ["PENDING", "RUNNING", "COMPLETING", "NEW_WORD"] { requeue.saw(row(state)) }
-        requeue.saw(nil)
-        #expect(requeue.hasGivenUp(run: 0))
-        requeue.saw(row("COMPLETED"))
-        #expect(!requeue.hasGivenUp(run: 0))
+        var unanswered = SlurmRequeue()
+        unanswered.answered(.init(run: 0, reason: ""), at: Self.start, settle: .seconds(15))
+        let inherited = SlurmRequeue(
+            inheriting: .init(run: 0, reason: ""), settlesAt: Self.start.advanced(by: .seconds(15)))
+        for requeue in [unanswered, inherited] {
+            #expect(requeue.isSettled(by: row, at: Self.start.advanced(by: .seconds(14))) == early)
+            #expect(requeue.isSettled(by: row, at: Self.start.advanced(by: .seconds(15))))
+        }
+        var answered = SlurmRequeue()
+        answered.answered(.init(run: 0, reason: ""), at: Self.start)
+        #expect(answered.isSettled(by: row, at: Self.start))
     }
 }

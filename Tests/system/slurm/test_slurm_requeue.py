@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -13,7 +16,7 @@ from jobs import TERMINAL, assert_gapless, history, shell
 from refusals import detail, reason, refused
 from server import Server
 
-from dspy_orchestrator import Client, FailedPrecondition
+from dspy_orchestrator import Client, FailedPrecondition, Job
 from dspy_orchestrator.v1 import orchestrator_pb2 as pb
 
 TWICE = "echo x >> {0}; [ $(wc -l < {0}) -gt 1 ] || sleep 600"
@@ -110,29 +113,111 @@ def test_while_the_controller_is_away_a_requeue_is_to_be_tried_again(
     until_state(client, "running", "submitted")
 
 
-def test_a_job_that_ends_as_it_is_requeued_ends_once(stopped_server: Server, cluster: Cluster, tmp_path: Path) -> None:
-    # Its command ends by itself, and well, while the requeue is on its way: Slurm runs it again all the same.
-    wrapper, ran = tmp_path / "bin", tmp_path / "ran"
+def with_late_requeue(server: Server, directory: Path, ran: Path) -> None:
+    """Lets `scontrol requeue` reach Slurm only when the job, told by a file, has ended by itself, and well."""
+    wrapper = directory / "bin"
     wrapper.mkdir()
     for name in ("sbatch", "squeue", "sacct", "scancel"):
         (wrapper / name).symlink_to(f"/usr/bin/{name}")
     (wrapper / "scontrol").write_text(
         f'#!/bin/sh\n[ $1 = requeue ] || exec /usr/bin/scontrol "$@"\ntouch {ran}.end\n'
         "until squeue --noheader --states=COMPLETED --format=%i | grep -qx $2; do sleep 0.05; done\n"
-        'exec /usr/bin/scontrol "$@"\n'
+        f'while [ -e {ran}.hold ]; do sleep 0.05; done\nexec /usr/bin/scontrol "$@"\n'
     )
     (wrapper / "scontrol").chmod(0o755)
-    stopped_server.flags += ("--slurm-bin", str(wrapper))
+    server.flags += ("--slurm-bin", str(wrapper))
+
+
+def submit_edge(client: Client, ran: Path) -> Job:
+    command = f"echo $SLURM_RESTART_COUNT >> {ran}; while [ ! -e {ran}.end ]; do sleep 0.05; done"
+    submit(client, shell(command), "edge")
+    return until_state(client, "edge", "running")
+
+
+def assert_edge_ended(client: Client, ran: Path, *, runs: int) -> None:
+    job = client.wait("edge", timeout=60)
+    log = history(client, job.last_sequence)
+    assert (job.state, job.attempt) == ("succeeded", 1), job
+    assert len(ran.read_text().splitlines()) == runs
+    assert [event.type for event in log if event.type in TERMINAL] == ["task_completed"]
+
+
+def test_a_job_that_ends_as_it_is_requeued_ends_once(stopped_server: Server, cluster: Cluster, tmp_path: Path) -> None:
+    # Slurm runs it again all the same.
+    ran = tmp_path / "ran"
+    with_late_requeue(stopped_server, tmp_path, ran)
     with stopped_server.start().client() as client:
-        submit(
-            client, shell(f"echo $SLURM_RESTART_COUNT >> {ran}; while [ ! -e {ran}.end ]; do sleep 0.05; done"), "edge"
-        )
-        running = until_state(client, "edge", "running")
+        running = submit_edge(client, ran)
         client.requeue("edge")
         until_state(client, "edge", "submitted")
         soon(cluster, running.slurm_job_id)
-        job = client.wait("edge", timeout=60)
-        log = history(client, job.last_sequence)
-    assert (job.state, job.attempt) == ("succeeded", 1), job
-    assert len(ran.read_text().splitlines()) == 2
-    assert [event.type for event in log if event.type in TERMINAL] == ["task_completed"]
+        assert_edge_ended(client, ran, runs=2)
+
+
+def test_killed_once_slurm_has_the_requeue_it_ends_once(
+    stopped_server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    with_late_requeue(stopped_server, tmp_path, ran)
+    stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"] = "after-requeue"
+    with stopped_server.start().client() as client:
+        running = submit_edge(client, ran)
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(client.requeue, "edge", "a hung node")
+            assert stopped_server.wait(60) == -signal.SIGKILL
+            del stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"]
+            stopped_server.start()
+            # The client asks again by itself.
+            asked.result(60)
+        until_state(client, "edge", "submitted")
+        soon(cluster, running.slurm_job_id)
+        assert_edge_ended(client, ran, runs=2)
+        reasons = [event.data.get("reason") for event in client.events(job_ids=["edge"], end_when_done=True)]
+        assert [reason for reason in reasons if reason] == ["a hung node"]
+
+
+def test_killed_while_the_requeue_is_on_its_way_it_ends_once(
+    stopped_server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    with_late_requeue(stopped_server, tmp_path, ran)
+    hold = Path(f"{ran}.hold")
+    hold.touch()
+    with stopped_server.start().client() as client:
+        running = submit_edge(client, ran)
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(client.requeue, "edge")
+            eventually(lambda: cluster.state(running.slurm_job_id) == "COMPLETED", "its command to end")
+            stopped_server.kill()
+            stopped_server.start()
+
+            since = time.monotonic()
+
+            def is_settled_without_scontrol() -> bool:
+                assert client.status("edge").state == "running"
+                return time.monotonic() > since + 4
+
+            eventually(is_settled_without_scontrol, "the time for which a requeue may be on its way")
+            hold.unlink()
+            asked.result(60)
+        until_state(client, "edge", "submitted")
+        soon(cluster, running.slurm_job_id)
+        assert_edge_ended(client, ran, runs=2)
+
+
+def test_killed_before_the_requeue_reaches_slurm_the_end_is_the_jobs(
+    stopped_server: Server, cluster: Cluster, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"] = "before-requeue"
+    stopped_server.start()
+    with stopped_server.client() as client:
+        running = submit_edge(client, ran)
+        error = refused(lambda: stopped_server.stub().RequeueJob(pb.RequeueJobRequest(job_id="edge"), timeout=60))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert stopped_server.wait(30) == -signal.SIGKILL
+        Path(f"{ran}.end").touch()
+        eventually(lambda: cluster.state(running.slurm_job_id) == "COMPLETED", "its command to end")
+        del stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"]
+        stopped_server.start()
+        assert_edge_ended(client, ran, runs=1)
