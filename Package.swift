@@ -52,7 +52,8 @@ let package = Package(
         .target(
             name: "RPCServer",
             dependencies: [
-                "Protocol", "CNghttp2", "Credentials",
+                "Protocol", "CNghttp2", "CLinux", "Credentials",
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),

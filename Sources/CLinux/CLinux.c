@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int clinux_pidfd_open(int pid) { return pidfd_open(pid, 0); }
@@ -30,6 +32,34 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity) {
     int count = epoll_wait(epoll, events, capacity < 64 ? capacity : 64, -1);
     for (int at = 0; at < count; at++) tokens[at] = events[at].data.u64;
     return count;
+}
+
+int clinux_epoll_watch(int epoll, int fd, uint64_t token) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = token};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int clinux_epoll_wait_for(int epoll, struct clinux_event *events, int capacity, int milliseconds) {
+    struct epoll_event found[256];
+    int count = epoll_wait(epoll, found, capacity < 256 ? capacity : 256, milliseconds);
+    for (int at = 0; at < count; at++) {
+        int ready = found[at].events & EPOLLIN ? CLINUX_INPUT : 0;
+        if (found[at].events & EPOLLOUT) ready |= CLINUX_OUTPUT;
+        if (found[at].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) ready |= CLINUX_END;
+        events[at].token = found[at].data.u64;
+        events[at].ready = ready;
+    }
+    return count;
+}
+
+long clinux_receive(int fd, void *bytes, long count) { return syscall(SYS_recvfrom, fd, bytes, count, 0, 0, 0); }
+
+long clinux_send(int fd, const void *bytes, long count) {
+    return syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, 0, 0);
+}
+
+int clinux_accept(int fd, void *address, uint32_t *length) {
+    return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }

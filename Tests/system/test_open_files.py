@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 from jobs import shell
 from server import Server
 
@@ -61,3 +63,23 @@ def test_more_than_is_allowed_is_refused_with_the_way_out(limited: LimitedServer
     assert refused.returncode != 0
     for word in ("--max-open-files", "5000", str(HARD), "LimitNOFILE"):
         assert word in refused.stderr
+
+
+def test_when_no_descriptor_is_left_connections_wait_and_are_served_later(limited: LimitedServer) -> None:
+    limited.flags = ("--max-open-files", "300")
+    limited.start()
+    host, port = limited.rpc.split(":")
+    held: list[socket.socket] = []
+    try:
+
+        def has_run_out() -> bool:
+            held.append(socket.create_connection((host, int(port)), timeout=30))
+            return "no connection can be accepted for now" in limited.errors()
+
+        eventually(has_run_out, "no descriptor left")
+    finally:
+        for connection in held:
+            connection.close()
+    # It says so once, and the shortage is over.
+    assert limit_in_a_job(limited) == SOFT
+    assert limited.errors().count("no connection can be accepted for now") == 1

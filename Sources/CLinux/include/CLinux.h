@@ -25,6 +25,35 @@ int clinux_epoll_remove(int epoll, int fd);
 // Waits without a limit and fills `tokens`, at most 64 and at most `capacity`; their number, or -1.
 int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity);
 
+// What has happened to a descriptor that clinux_epoll_watch watches.
+enum {
+    CLINUX_INPUT = 1,
+    CLINUX_OUTPUT = 2,
+    // The peer has ended its side, or there was an error: after the last input there is an end to read.
+    CLINUX_END = 4,
+};
+
+struct clinux_event {
+    uint64_t token;
+    // Of the bits above.
+    int32_t ready;
+};
+
+// Watches `fd` for everything, edge-triggered: each thing is told once, and epoll_wait(2) has not to look at every socket
+// again after it was read.
+int clinux_epoll_watch(int epoll, int fd, uint64_t token);
+
+// Waits for at most `milliseconds`, without a limit when negative, and fills `events`; their number, or -1.
+int clinux_epoll_wait_for(int epoll, struct clinux_event *events, int capacity, int milliseconds);
+
+// recv(2), and send(2) with MSG_NOSIGNAL, of a socket that does not block. No points at which a thread can be cancelled,
+// which libc would see to at some cost.
+long clinux_receive(int fd, void *bytes, long count);
+long clinux_send(int fd, const void *bytes, long count);
+
+// accept4(2), non-blocking and close-on-exec, into a sockaddr_storage.
+int clinux_accept(int fd, void *address, uint32_t *length);
+
 // posix_spawn_file_actions_addclosefrom_np(3): the program has no descriptor from `first` on. An errno, or 0.
 int clinux_spawn_closes_from(void *file_actions, int first);
 

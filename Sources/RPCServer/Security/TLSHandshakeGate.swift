@@ -9,7 +9,7 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 
     private let logger: Logger
-    private let report: (ConnectionEnd, any Channel) -> Void
+    private let report: (ConnectionEnd, Peer) -> Void
     private let next: () throws -> any ChannelHandler
     private var timeout: Scheduled<Void>?
     private var isRefused = false
@@ -21,7 +21,7 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler {
     ///   - report: told once why a handshake was refused.
     ///   - next: made once TLS stands.
     init(
-        logger: Logger, report: @escaping (ConnectionEnd, any Channel) -> Void,
+        logger: Logger, report: @escaping (ConnectionEnd, Peer) -> Void,
         next: @escaping () throws -> any ChannelHandler
     ) {
         self.logger = logger
@@ -75,7 +75,7 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler {
     private func refuse(_ context: ChannelHandlerContext, _ end: ConnectionEnd?, _ reason: String) {
         guard !isRefused else { return }
         isRefused = true
-        if let end { report(end, context.channel) }
+        if let end { report(end, Peer(context.channel)) }
         logger.debug(
             "TLS connection refused",
             metadata: ["peer": "\(context.channel.remoteAddress?.description ?? "")", "reason": "\(reason)"])

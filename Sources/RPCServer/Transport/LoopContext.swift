@@ -19,8 +19,8 @@ final class LoopContext {
     /// Output is gathered here and written at once. No `ByteBuffer`: each look at one is checked at run time for exclusive
     /// access.
     let output = UnsafeMutableRawBufferPointer.allocate(byteCount: LoopContext.writeSize, alignment: 16)
-    private(set) var connections: [ObjectIdentifier: GRPCChannelHandler] = [:]
-    private var dirty: [GRPCChannelHandler] = []
+    private(set) var connections: [ObjectIdentifier: ConnectionDriver] = [:]
+    private var dirty: [ConnectionDriver] = []
     private var isDraining = false
 
     /// One write: large enough for the answers to a full read, small enough to lie in a slow peer's channel.
@@ -44,11 +44,11 @@ final class LoopContext {
     deinit { output.deallocate() }
 
     /// Counts a connection that the server ends. Abuse is logged, once for a connection and not without end.
-    func report(_ end: ConnectionEnd, of channel: any Channel) {
-        let isLoud = counts.ended(end, host: Peer.host(channel))
+    func report(_ end: ConnectionEnd, of peer: Peer) {
+        let isLoud = counts.ended(end, host: peer.host)
         logger.log(
             level: isLoud ? .notice : .debug, "connection ended by the server",
-            metadata: ["reason": "\(end.rawValue)", "peer": "\(channel.remoteAddress?.description ?? "unknown")"])
+            metadata: ["reason": "\(end.rawValue)", "peer": "\(peer.address.isEmpty ? "unknown" : peer.address)"])
     }
 
     /// Logs that a connection ran into a limit for the first time; its later times are counted only.
@@ -109,12 +109,12 @@ final class LoopContext {
         if next < .distantFuture { ring(at: next) }
     }
 
-    func add(_ handler: GRPCChannelHandler) {
+    func add(_ handler: ConnectionDriver) {
         connections[ObjectIdentifier(handler)] = handler
         // Accepted before the listener closed, and here only now.
         if isDraining { handler.beginDraining() }
     }
-    func remove(_ handler: GRPCChannelHandler) { connections[ObjectIdentifier(handler)] = nil }
+    func remove(_ handler: ConnectionDriver) { connections[ObjectIdentifier(handler)] = nil }
 
     func beginDraining() {
         isDraining = true
@@ -122,7 +122,7 @@ final class LoopContext {
     }
 
     /// Flushes the connection once this turn's work is done, however many calls it completes.
-    func flushSoon(_ handler: GRPCChannelHandler) {
+    func flushSoon(_ handler: ConnectionDriver) {
         dirty.append(handler)
         guard dirty.count == 1 else { return }
         let me = NIOLoopBound(self, eventLoop: eventLoop)

@@ -1,6 +1,5 @@
 import Logging
 import NIOCore
-import NIOPosix
 import NIOSSL
 import Protocol
 import Synchronization
@@ -44,10 +43,9 @@ public final class RPCServer: Sendable {
     }
 
     private let router: Router
-    private let group: MultiThreadedEventLoopGroup
+    private let source: any ConnectionSource
     private let loops: [Loop]
     private let counts: ConnectionCounters
-    private let listener: any Channel
     private let logger: Logger
     private let hasShutDownBegun = Atomic<Bool>(false)
     /// The loops take no work any more.
@@ -63,10 +61,15 @@ public final class RPCServer: Sendable {
     ) async throws -> RPCServer {
         let router = Router(methods)
         let counts = ConnectionCounters(limit: configuration.limits.maxConnections)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
+        let source: any ConnectionSource =
+            if let tls = configuration.tls {
+                ChannelSource(loops: configuration.loops, tls: tls)
+            } else {
+                try SocketSource(loops: configuration.loops)
+            }
         do {
             var loops: [Loop] = []
-            for eventLoop in group.makeIterator() {
+            for eventLoop in source.eventLoops {
                 let calls = CallCounters(methods: methods.count)
                 let context = try await eventLoop.submit {
                     NIOLoopBound(
@@ -76,55 +79,29 @@ public final class RPCServer: Sendable {
                 }.get()
                 loops.append(Loop(eventLoop: eventLoop, context: context, calls: calls, wakePending: WakeFlag()))
             }
-            let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0.context) })
             let limits = configuration.limits
-            let tls = configuration.tls
-            let listener = try await ServerBootstrap(group: group)
-                .serverChannelOption(.backlog, value: configuration.backlog)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .childChannelOption(.recvAllocator, value: ReadSize())
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        guard let context = byLoop[ObjectIdentifier(channel.eventLoop)] else { return }
-                        let loop = context.value
-                        guard counts.admit() else {
-                            loop.report(.tooManyConnections, of: channel)
-                            return channel.close(promise: nil)
-                        }
-                        channel.closeFuture.whenComplete { _ in counts.closed() }
-                        let grpc = {
-                            try GRPCChannelHandler(
-                                loop: loop, router: router, limits: limits, writesToSocket: tls == nil)
-                        }
-                        guard let tls else { return try channel.pipeline.syncOperations.addHandler(try grpc()) }
-                        try channel.pipeline.syncOperations.addHandlers(
-                            NIOSSLServerHandler(context: tls()),
-                            TLSHandshakeGate(
-                                logger: logger, report: { loop.report($0, of: $1) }, next: grpc))
-                    }
-                }
-                .bind(host: configuration.host, port: configuration.port).get()
+            let address = try await source.listen(
+                configuration, on: loops.map(\.context), counts: counts
+            ) { loop in try ConnectionDriver(loop: loop, router: router, limits: limits) }
             return RPCServer(
-                router: router, group: group, loops: loops, counts: counts, listener: listener, logger: logger)
+                router: router, source: source, loops: loops, counts: counts, address: address, logger: logger)
         } catch {
-            try? await group.shutdownGracefully()
+            await source.end()
             throw error
         }
     }
 
     private init(
-        router: Router, group: MultiThreadedEventLoopGroup, loops: [Loop], counts: ConnectionCounters,
-        listener: any Channel, logger: Logger
+        router: Router, source: any ConnectionSource, loops: [Loop], counts: ConnectionCounters,
+        address: SocketAddress?, logger: Logger
     ) {
         self.router = router
-        self.group = group
+        self.source = source
         self.loops = loops
         self.counts = counts
-        self.listener = listener
         self.logger = logger
-        host = listener.localAddress?.ipAddress ?? ""
-        port = listener.localAddress?.port ?? 0
+        host = address?.ipAddress ?? ""
+        port = address?.port ?? 0
     }
 
     /// Asks every stream that had nothing to send again: something new is there. Cheap to call often, from any thread;
@@ -144,7 +121,7 @@ public final class RPCServer: Sendable {
     /// grace is cut off. A second call returns at once.
     public func shutDown(grace: Duration) async {
         guard !hasShutDownBegun.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        try? await listener.close()
+        await source.stopListening()
         for loop in loops {
             loop.eventLoop.execute { loop.context.value.beginDraining() }
         }
@@ -158,7 +135,7 @@ public final class RPCServer: Sendable {
             }.get()
         }
         isShutDown.store(true, ordering: .releasing)
-        try? await group.shutdownGracefully()
+        await source.end()
     }
 
     public func openConnections() async -> Int { await sum { $0.connections.count } }
@@ -171,7 +148,7 @@ public final class RPCServer: Sendable {
 
     private func sum(_ count: @escaping @Sendable (LoopContext) -> Int) async -> Int {
         var total = 0
-        for loop in loops {
+        for loop in loops where !isShutDown.load(ordering: .acquiring) {
             total += (try? await loop.eventLoop.submit { count(loop.context.value) }.get()) ?? 0
         }
         return total

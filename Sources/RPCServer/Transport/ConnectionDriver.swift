@@ -1,21 +1,17 @@
 import Logging
 import NIOCore
 
-/// Puts a `GRPCConnection` on a channel: one read in, one write out. What the peer may do to the connection as such,
+/// Puts a `GRPCConnection` on a transport: one read in, one write out. What the peer may do to the connection as such,
 /// `FrameScanner`, `PingPolicy`, `TokenBucket` and `ConnectionTimers` decide; here are their bytes, clock and timer.
-final class GRPCChannelHandler: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+///
+/// The transport calls `start`, then `received` and `readComplete` for each read, `outputMoves` when it takes output again
+/// and `ended` when it is closed, by whomever.
+final class ConnectionDriver {
     private let loop: LoopContext
     private let limits: ServerLimits
     private let connection: GRPCConnection
-    private let writesToSocket: Bool
-    private var context: ChannelHandlerContext?
-    private var socket: SocketOutput?
-    /// NIO was given output that the socket did not take, and may still have some: what follows goes after it.
-    private var isQueued = false
+    /// nil before the start and after the end.
+    private var transport: (any ConnectionTransport)?
     private var isDirty = false
     private var isReading = false
     /// The peer broke HTTP/2 or was too much, or memory ran out: what is left to say is said, then the connection ends.
@@ -35,7 +31,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private var end: ConnectionEnd?
     /// The last write ended with a whole frame, so that another may follow.
     private var isBetweenFrames = true
-    /// The socket takes no output; how much has been read meanwhile, and whether a read waits for the output to move.
+    /// The transport takes no output; how much has been read meanwhile, and whether a read waits for the output to move.
     private var isStuck = false
     private var inputWhileStuck = 0
     private var holdsRead = false
@@ -52,12 +48,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     private static let bytesPerIdleFrame = 8.0
     private static let keepalivePing: UInt64 = 0x6B65_6570_0000_0001
 
-    /// - Parameter writesToSocket: no handler stands between this one and the channel, such as TLS, that has to see the
-    ///   output.
-    init(loop: LoopContext, router: Router, limits: ServerLimits, writesToSocket: Bool = false) throws {
+    init(loop: LoopContext, router: Router, limits: ServerLimits) throws {
         self.loop = loop
         self.limits = limits
-        self.writesToSocket = writesToSocket
         connection = try GRPCConnection(loop: loop, router: router, limits: limits)
         let now = NIODeadline.now()
         pings = PingPolicy(limits.lifetime)
@@ -65,74 +58,72 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         timers = ConnectionTimers(limits.lifetime, acceptedAt: now, jitter: .random(in: -1...1))
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        if writesToSocket { socket = SocketOutput(context.channel) }
+    // MARK: For the transport
+
+    func start(_ transport: any ConnectionTransport, peer: Peer) {
+        self.transport = transport
         loop.add(self)
-        connection.peer = Peer(context.channel)
+        connection.peer = peer
         // Unowned: the connection lives in this object.
         connection.needsFlush = { [unowned self] in self.markDirty() }
         setAlarm()
-        if context.channel.isActive { flush() }
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) { tearDown() }
-
-    func channelActive(context: ChannelHandlerContext) {
         flush()
-        context.fireChannelActive()
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        tearDown()
-        context.fireChannelInactive()
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    /// Part of a read; `readComplete` follows.
+    func received(_ bytes: UnsafeRawBufferPointer) {
         guard !isClosing, !hasFailed else { return }
-        let buffer = unwrapInboundIn(data)
         isReading = true
         let now = NIODeadline.now()
         do {
-            try buffer.withUnsafeReadableBytes { bytes in
-                if isStuck { inputWhileStuck += bytes.count }
-                let tally = scanner.scan(bytes)
-                if let end = judge(tally, at: now) { return abort(end) }
-                try connection.received(bytes, at: now)
-                // After libnghttp2, whose verdict goes first.
-                if let violation = tally.violation { connection.blame(violation) }
-            }
+            if isStuck { inputWhileStuck += bytes.count }
+            let tally = scanner.scan(bytes)
+            if let end = judge(tally, at: now) { return abort(end) }
+            try connection.received(bytes, at: now)
+            // After libnghttp2, whose verdict goes first.
+            if let violation = tally.violation { connection.blame(violation) }
         } catch {
             fail(error)
         }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
+    func readComplete() {
         isReading = false
         flush()
     }
 
-    /// A peer that takes no answers may send only so much that has to be answered.
-    func read(context: ChannelHandlerContext) {
-        if isStuck, inputWhileStuck > limits.maxInputWhileStuck, !isClosing {
-            if !holdsRead { connection.reached(.inputWhileStuck) }
-            holdsRead = true
-        } else {
-            context.read()
-        }
+    /// Whether to read on; if not, the transport is told when. A peer that takes no answers may send only so much that has
+    /// to be answered.
+    func takesInput() -> Bool {
+        guard isStuck, inputWhileStuck > limits.maxInputWhileStuck, !isClosing else { return true }
+        if !holdsRead { connection.reached(.inputWhileStuck) }
+        holdsRead = true
+        return false
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable {
-            flush()
-            outputMoved()
-        }
-        context.fireChannelWritabilityChanged()
+    /// The transport takes output again.
+    func outputMoves() {
+        flush()
+        guard isStuck, let transport, transport.takesOutput else { return }
+        isStuck = false
+        timers.outputMoves()
+        readOn(transport)
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    func ended() {
+        guard transport != nil else { return }
+        transport = nil
+        closing?.cancel()
+        closing = nil
+        alarm?.task.cancel()
+        alarm = nil
+        loop.remove(self)
+        connection.closed()
+    }
+
+    /// The transport met an error, and ends.
+    func failed(_ error: any Error) {
         loop.logger.debug("connection failed", metadata: ["error": "\(error)"])
-        context.close(promise: nil)
     }
 
     // MARK: For the loop
@@ -141,7 +132,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     var openStreams: Int { connection.openStreams }
     func resumeStreams() { connection.resumeStreams() }
     func endLateCalls(at now: NIODeadline) -> NIODeadline { connection.endLateCalls(at: now) }
-    func close() { context?.close(promise: nil) }
+    func close() { transport?.close() }
 
     func beginDraining() {
         timers.beganDraining()
@@ -151,20 +142,18 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
     /// Sends what there is to send, as long as the socket takes it.
     func flush() {
         isDirty = false
-        guard !isClosing, let context else { return }
-        let channel = context.channel
-        guard channel.isActive else { return }
+        guard !isClosing, let transport, transport.isOpen else { return }
         let room = loop.output
         var writes = 0
         do {
             // A write that fails can tear the connection down at once.
-            while self.context != nil, takesOutput(channel) {
+            while self.transport != nil, transport.takesOutput {
                 let count = try connection.drain(into: room)
                 isBetweenFrames = count < room.count
                 guard count > 0 else { break }
                 pings.sent(count)
                 idleFrames.earn(Double(count) / Self.bytesPerIdleFrame)
-                write(UnsafeRawBufferPointer(rebasing: room[..<count]), context)
+                transport.write(UnsafeRawBufferPointer(rebasing: room[..<count]))
                 // What sending itself brought about has marked the connection dirty.
                 if count < room.count { break }
                 writes += 1
@@ -177,9 +166,9 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             isBetweenFrames = false
             fail(error)
         }
-        guard self.context != nil else { return }
-        if hasFailed || connection.isFinished { return leave(context) }
-        noteProgress(context)
+        guard self.transport != nil else { return }
+        if hasFailed || connection.isFinished { return leave(transport) }
+        noteProgress(transport)
     }
 
     // MARK: Abuse
@@ -209,54 +198,43 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     // MARK: Time
 
-    private func noteProgress(_ context: ChannelHandlerContext) {
+    private func noteProgress(_ transport: any ConnectionTransport) {
         if hasCalls != (connection.openStreams > 0) {
             hasCalls.toggle()
             timers.calls(open: hasCalls, at: .now())
             setAlarm()
         }
-        if !isStuck, !takesOutput(context.channel) {
+        if !isStuck, !transport.takesOutput {
             isStuck = true
             inputWhileStuck = 0
-            timers.outputStuck(pending: pendingBytes(context), at: .now())
+            timers.outputStuck(pending: transport.pendingBytes, at: .now())
             setAlarm()
         }
     }
 
-    private func outputMoved() {
-        guard isStuck, let context, context.channel.isWritable else { return }
-        isStuck = false
-        timers.outputMoves()
-        readOn(context)
-    }
-
-    private func readOn(_ context: ChannelHandlerContext) {
+    private func readOn(_ transport: any ConnectionTransport) {
         guard holdsRead else { return }
         holdsRead = false
-        context.read()
-    }
-
-    private func pendingBytes(_ context: ChannelHandlerContext) -> Int {
-        (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        transport.readOn()
     }
 
     /// One timer, which is only ever set to ring earlier: when what it was for has been put off, it rings for nothing
     /// and is set anew.
     private func setAlarm() {
-        guard let context, !isClosing else { return }
+        guard transport != nil, !isClosing else { return }
         let next = timers.next
         if let alarm, alarm.deadline <= next { return }
         alarm?.task.cancel()
         alarm = nil
         guard next < .distantFuture else { return }
-        let me = NIOLoopBound(self, eventLoop: context.eventLoop)
-        alarm = (next, context.eventLoop.scheduleTask(deadline: next) { me.value.timePassed() })
+        let me = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        alarm = (next, loop.eventLoop.scheduleTask(deadline: next) { me.value.timePassed() })
     }
 
     private func timePassed() {
         alarm = nil
-        guard let context, !isClosing else { return }
-        switch timers.passed(pending: pendingBytes(context), at: .now()) {
+        guard let transport, !isClosing else { return }
+        switch timers.passed(pending: transport.pendingBytes, at: .now()) {
         case .none:
             break
         case .ping:
@@ -265,7 +243,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
         case .endStalledRequests(let since):
             connection.endStalledRequests(since: since)
         case .drain(let end):
-            loop.report(end, of: context.channel)
+            loop.report(end, of: connection.peer)
             connection.beginDraining(endsPulls: false)
         case .close(let end):
             if end == .graceOver {
@@ -278,7 +256,7 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             abort(end)
             // Who does not answer or read will not read this either.
             if end == .writeTimeout || end == .keepaliveTimeout {
-                loop.report(end, of: context.channel)
+                loop.report(end, of: connection.peer)
                 return close()
             }
             flush()
@@ -296,29 +274,15 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
 
     /// Says something that libnghttp2 knows nothing of, unless one of its frames is half sent.
     private func sendBetweenFrames(_ bytes: [UInt8]) {
-        guard let context, isBetweenFrames, context.channel.isWritable else { return }
-        bytes.withUnsafeBytes { write($0, context) }
-    }
-
-    /// With nothing queued there is no need to ask NIO, whose state of it lies in memory of its own for each connection.
-    private func takesOutput(_ channel: any Channel) -> Bool { socket != nil && !isQueued || channel.isWritable }
-
-    private func write(_ bytes: UnsafeRawBufferPointer, _ context: ChannelHandlerContext) {
-        var rest = bytes
-        if let socket {
-            if isQueued { isQueued = pendingBytes(context) > 0 }
-            if !isQueued { rest = UnsafeRawBufferPointer(rebasing: bytes[socket.write(bytes)...]) }
-            if rest.isEmpty { return }
-            isQueued = true
-        }
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: rest)), promise: nil)
+        guard let transport, isBetweenFrames, transport.takesOutput else { return }
+        bytes.withUnsafeBytes { transport.write($0) }
     }
 
     /// Cancels what is left, and closes once the peer has had its chance to read what was written.
-    private func leave(_ context: ChannelHandlerContext) {
-        guard !isClosing, self.context != nil else { return }
+    private func leave(_ transport: any ConnectionTransport) {
+        guard !isClosing else { return }
         if let end {
-            loop.report(end, of: context.channel)
+            loop.report(end, of: connection.peer)
             if end.isForTransport {
                 sendBetweenFrames(
                     ControlFrame.goAway(
@@ -327,38 +291,28 @@ final class GRPCChannelHandler: ChannelDuplexHandler {
             }
         } else if let end = connection.blame {
             // libnghttp2 has judged, and said so.
-            loop.report(end, of: context.channel)
+            loop.report(end, of: connection.peer)
         }
         isClosing = true
         alarm?.task.cancel()
         alarm = nil
         connection.closed()
-        let me = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let patience = hasFailed ? Self.linger : Self.lastWrite
-        closing = context.eventLoop.scheduleTask(in: patience) { me.value.close() }
-        readOn(context)
-        // Writes complete in order, so an empty one tells of all before it.
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in me.value.lingers() }
+        close(in: hasFailed ? Self.linger : Self.lastWrite)
+        readOn(transport)
+        let me = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        transport.whenWritten { me.value.lingers() }
     }
 
     private func lingers() {
-        guard let context else { return }
-        context.close(mode: .output, promise: nil)
-        closing?.cancel()
-        let me = NIOLoopBound(self, eventLoop: context.eventLoop)
-        closing = context.eventLoop.scheduleTask(in: Self.linger) { me.value.close() }
+        guard let transport else { return }
+        transport.closeOutput()
+        close(in: Self.linger)
     }
 
-    private func tearDown() {
-        guard context != nil else { return }
-        context = nil
-        socket = nil
+    private func close(in patience: TimeAmount) {
         closing?.cancel()
-        closing = nil
-        alarm?.task.cancel()
-        alarm = nil
-        loop.remove(self)
-        connection.closed()
+        let me = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        closing = loop.eventLoop.scheduleTask(in: patience) { me.value.close() }
     }
 }
 
