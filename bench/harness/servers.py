@@ -14,6 +14,7 @@ from harness.wire import GRPC_HEADERS, SERVICE, field, framed
 
 PEERS = {
     "cpp": "gRPC C++",
+    "cpp-hint": "gRPC C++ with buffer hints",
     "go": "grpc-go",
     "swift": "grpc-swift-2",
     "asyncio": "grpcio asyncio",
@@ -186,21 +187,41 @@ def submit_queued(server: Server, work: pathlib.Path, count: int) -> None:
 
 
 def nghttpd(work: pathlib.Path) -> Server:
-    (work / "www").mkdir(exist_ok=True)
-    (work / "www" / "tiny").write_bytes(b"x" * 100)
+    """nghttpd with a tiny file, asked for by GET."""
+    return _nghttpd(work, "nghttpd", "nghttpd, a file of 100 B", 100, [])
+
+
+def nghttpd_like_grpc(work: pathlib.Path) -> Server:
+    """nghttpd with the frames of a GetStatus: a POST with the same headers and body, a file as long as the answer,
+    trailers behind it. What the same library costs for the same work on the wire, on both sides."""
+    name = "nghttpd, the frames of our call"
+    # gRPC's prefix is part of the answer.
+    return _nghttpd(work, "nghttpd-grpc", name, 84 + 5, status_request(work), "--trailer=grpc-status: 0")
+
+
+def _nghttpd(work: pathlib.Path, key: str, name: str, size: int, request: list[str], *flags: str) -> Server:
+    www = work / f"www-{key}"
+    www.mkdir(exist_ok=True)
+    (www / "tiny").write_bytes(b"x" * size)
     port = free_port()
     program = need("nghttpd", "nghttp2-server")
     process = subprocess.Popen(
-        [*SERVER_CORE, program, "--no-tls", "-n", "1", "-a", "127.0.0.1", "-d", str(work / "www"), str(port)],
+        [*SERVER_CORE, program, "--no-tls", "-n", "1", "-a", "127.0.0.1", "-d", str(www), *flags, str(port)],
         stdout=subprocess.DEVNULL,
         text=True,
     )
     wait_until_listening(process, port)
-    return Server("nghttpd", "nghttpd, a file of 100 B", process, port, "/tiny", [])
+    return Server(key, name, process, port, "/tiny", request)
+
+
+def program(key: str) -> str:
+    """Whose program a peer runs."""
+    return key.removesuffix("-hint")
 
 
 def why_not_built(key: str) -> str | None:
     """Why this peer cannot run; None when it can."""
+    key = program(key)
     build = ROOT / f"bench/peers/.build-{key}"
     if (build / "peer").exists():
         return None
@@ -212,7 +233,7 @@ def why_not_built(key: str) -> str | None:
 def peer(key: str, work: pathlib.Path, *arguments: str) -> Server:
     port = free_port()
     process = subprocess.Popen(
-        [*SERVER_CORE, str(ROOT / f"bench/peers/.build-{key}/peer"), str(port), *arguments],
+        [*SERVER_CORE, str(ROOT / f"bench/peers/.build-{program(key)}/peer"), str(port), *arguments],
         stdout=subprocess.DEVNULL,
         text=True,
     )

@@ -58,6 +58,7 @@ struct Server {
   Service service;
   std::unique_ptr<grpc::ServerCompletionQueue> queue;
   bool live = false;
+  bool hint = false;
   std::vector<wire::Event> log;
   // Subscribers that have had all there is.
   std::vector<StreamCall*> waiting;
@@ -123,10 +124,10 @@ class StreamCall final : public Call {
   void Advance() {
     if (next_ < server_.log.size()) {
       const wire::Event& event = server_.log[next_++];
-      // More follows at once: let the transport gather messages into fewer packets. Not with the first, whose headers
-      // would wait for ever.
+      // With `hint`: more follows at once, so let the transport gather messages into fewer packets. Not with the first,
+      // whose headers would wait for ever.
       grpc::WriteOptions options;
-      if (started_ && next_ < server_.log.size()) options.set_buffer_hint();
+      if (server_.hint && started_ && next_ < server_.log.size()) options.set_buffer_hint();
       started_ = true;
       writer_.Write(event, options, this);
     } else if (server_.live) {
@@ -185,11 +186,14 @@ class SubmitCall final : public Call {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: peer PORT [live]\n");
+    std::fprintf(stderr, "usage: peer PORT [live] [hint]\n");
     return 2;
   }
   Server server;
-  server.live = argc > 2 && std::strcmp(argv[2], "live") == 0;
+  for (int at = 2; at < argc; ++at) {
+    server.live = server.live || std::strcmp(argv[at], "live") == 0;
+    server.hint = server.hint || std::strcmp(argv[at], "hint") == 0;
+  }
   if (!server.live) {
     for (int sequence = 1; sequence <= kEvents; ++sequence) server.log.push_back(MakeEvent(sequence));
   }
