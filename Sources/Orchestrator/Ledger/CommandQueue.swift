@@ -2,7 +2,7 @@ import Dispatch
 import Synchronization
 
 /// One caller's request to the writer, with the way back. Replies are called on the writer's thread: they only pass on.
-enum LedgerRequest: Sendable {
+indirect enum LedgerRequest: Sendable {
     typealias Reply<Value> = @Sendable (Result<Value, OrchestratorError>) -> Void
 
     /// Checked by `SubmissionRules`. `isNew`: the ledger made its id, so that there can be no other job with it.

@@ -66,8 +66,10 @@ struct LedgerBatch {
         let transition = try JobMachine.apply(command, to: current?.job, id: id, now: now, jitter: jitter)
         guard transition.changed else { return (transition.job, current != nil) }
 
-        var row = JobRow(number: current?.number ?? lastSequence + 1, job: transition.job)
-        for var event in transition.events {
+        let news = transition.events
+        // Consumed, so that the row has the job's content to itself and can change it in place.
+        var row = JobRow(number: current?.number ?? lastSequence + 1, job: (consume transition).job)
+        for var event in news {
             lastSequence += 1
             event.sequence = lastSequence
             row.job.lastSequence = lastSequence

@@ -21,32 +21,69 @@ public struct EventType: RawRepresentable, Sendable, Hashable {
 }
 
 /// One thing that happened, as it stands in the ledger.
+///
+/// Copies share one object until one of them is changed; its number stands apart, as it is given last.
 public struct Event: Sendable, Equatable {
     /// Gapless from 1 over the whole server.
     public var sequence: UInt64
-    public var type: EventType
-    public var jobID: String
-    public var time: Timestamp
+    private var content: Shared<Fields>
+
+    private struct Fields: Sendable, Equatable {
+        var type: EventType
+        var jobID: String
+        var time: Timestamp
+        var attempt: UInt32
+        var state: JobState?
+        var data: [UInt8]
+        var source: String
+    }
+
+    private var fields: Fields {
+        _read { yield content.value }
+        _modify { yield &content.value }
+    }
+
+    public var type: EventType {
+        _read { yield fields.type }
+        _modify { yield &fields.type }
+    }
+    public var jobID: String {
+        _read { yield fields.jobID }
+        _modify { yield &fields.jobID }
+    }
+    public var time: Timestamp {
+        _read { yield fields.time }
+        _modify { yield &fields.time }
+    }
     /// 0 when no attempt has started.
-    public var attempt: UInt32
+    public var attempt: UInt32 {
+        _read { yield fields.attempt }
+        _modify { yield &fields.attempt }
+    }
     /// Of the job after the event; nil when it is about no job.
-    public var state: JobState?
+    public var state: JobState? {
+        _read { yield fields.state }
+        _modify { yield &fields.state }
+    }
     /// A JSON object; with "task_id" when it is about a job.
-    public var data: [UInt8]
+    public var data: [UInt8] {
+        _read { yield fields.data }
+        _modify { yield &fields.data }
+    }
     /// rpc, http, file_queue, runner, slurm, server or agent.
-    public var source: String
+    public var source: String {
+        _read { yield fields.source }
+        _modify { yield &fields.source }
+    }
 
     public init(
         sequence: UInt64, type: EventType, jobID: String, time: Timestamp, attempt: UInt32, state: JobState?,
         data: [UInt8], source: String
     ) {
         self.sequence = sequence
-        self.type = type
-        self.jobID = jobID
-        self.time = time
-        self.attempt = attempt
-        self.state = state
-        self.data = data
-        self.source = source
+        content = Shared(
+            Fields(
+                type: type, jobID: jobID, time: time, attempt: attempt, state: state, data: data,
+                source: source))
     }
 }

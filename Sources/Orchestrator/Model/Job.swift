@@ -1,16 +1,10 @@
 /// What a caller asks for. Content that decides whether a repeated submission is the same job: everything but `source`.
 ///
 /// Copies share one object until one of them is changed: a job goes through many hands, and its content changes in none.
-public struct JobSpec: Sendable {
-    private var content: Content
+public struct JobSpec: Sendable, Equatable {
+    private var content: Shared<Fields>
 
-    /// `@unchecked Sendable`: changed only by `JobSpec` while nobody else has it.
-    private final class Content: @unchecked Sendable {
-        var fields: Fields
-        init(_ fields: Fields) { self.fields = fields }
-    }
-
-    private struct Fields: Equatable {
+    private struct Fields: Sendable, Equatable {
         var id: String
         var jobClass: JobClass
         var payload: [UInt8]
@@ -26,11 +20,8 @@ public struct JobSpec: Sendable {
     }
 
     private var fields: Fields {
-        _read { yield content.fields }
-        _modify {
-            if !isKnownUniquelyReferenced(&content) { content = Content(content.fields) }
-            yield &content.fields
-        }
+        _read { yield content.value }
+        _modify { yield &content.value }
     }
 
     /// The caller's idempotency key; empty asks the ledger for a UUIDv7.
@@ -97,7 +88,7 @@ public struct JobSpec: Sendable {
         source: JobSource = .rpc,
         traceParent: String? = nil
     ) {
-        content = Content(
+        content = Shared(
             Fields(
                 id: id, jobClass: jobClass, payload: payload, priority: priority, labels: labels, timeout: timeout,
                 deadline: deadline, retry: retry, dependsOn: dependsOn, resources: resources, source: source,
@@ -106,12 +97,6 @@ public struct JobSpec: Sendable {
 
     /// 32 hexadecimal digits.
     public var traceID: Substring? { traceParent?.dropFirst(3).prefix(32) }
-}
-
-extension JobSpec: Equatable {
-    public static func == (left: JobSpec, right: JobSpec) -> Bool {
-        left.content === right.content || left.fields == right.fields
-    }
 }
 
 /// Who brought a job. Jobs of the file queue and of the gateway leave a file in `done/`.
@@ -147,61 +132,147 @@ public struct RetryPolicy: Sendable, Equatable, Codable {
 }
 
 /// One job as the ledger knows it.
+///
+/// Copies share one object until one of them is changed: each change of a job is handed to everybody who follows the ledger.
 public struct Job: Sendable, Equatable {
-    public var spec: JobSpec
-    public var state: JobState
+    private var content: Shared<Fields>
+
+    private struct Fields: Sendable, Equatable {
+        var spec: JobSpec
+        var state: JobState = .queued
+        var attempt: UInt32 = 0
+        var submittedAt: Timestamp
+        var startedAt: Timestamp?
+        var finishedAt: Timestamp?
+        var notBefore: Timestamp?
+        var exitCode: Int32 = 0
+        var signal: Int32 = 0
+        var failureReason: FailureReason?
+        var error: String = ""
+        var result: [UInt8] = []
+        var slurmJobID: String = ""
+        var slurm: SlurmFacts?
+        var cancelReason: String?
+        var cancelSource: String?
+        var isExpired: Bool = false
+        var claim: TaskClaim = .here
+        var openParents: Int = 0
+        var unstartedAttempts: UInt32 = 0
+        var outputBytes: Int64 = 0
+        var lastSequence: UInt64 = 0
+    }
+
+    private var fields: Fields {
+        _read { yield content.value }
+        _modify { yield &content.value }
+    }
+
+    public var spec: JobSpec {
+        _read { yield fields.spec }
+        _modify { yield &fields.spec }
+    }
+    public var state: JobState {
+        _read { yield fields.state }
+        _modify { yield &fields.state }
+    }
     /// From 1; 0 until the first attempt has started.
-    public var attempt: UInt32
-    public var submittedAt: Timestamp
+    public var attempt: UInt32 {
+        _read { yield fields.attempt }
+        _modify { yield &fields.attempt }
+    }
+    public var submittedAt: Timestamp {
+        _read { yield fields.submittedAt }
+        _modify { yield &fields.submittedAt }
+    }
     /// Of the newest attempt.
-    public var startedAt: Timestamp?
-    public var finishedAt: Timestamp?
+    public var startedAt: Timestamp? {
+        _read { yield fields.startedAt }
+        _modify { yield &fields.startedAt }
+    }
+    public var finishedAt: Timestamp? {
+        _read { yield fields.finishedAt }
+        _modify { yield &fields.finishedAt }
+    }
     /// A queued job is not started before this: the back-off of its retry.
-    public var notBefore: Timestamp?
-    public var exitCode: Int32
-    public var signal: Int32
-    public var failureReason: FailureReason?
+    public var notBefore: Timestamp? {
+        _read { yield fields.notBefore }
+        _modify { yield &fields.notBefore }
+    }
+    public var exitCode: Int32 {
+        _read { yield fields.exitCode }
+        _modify { yield &fields.exitCode }
+    }
+    public var signal: Int32 {
+        _read { yield fields.signal }
+        _modify { yield &fields.signal }
+    }
+    public var failureReason: FailureReason? {
+        _read { yield fields.failureReason }
+        _modify { yield &fields.failureReason }
+    }
     /// One line for people.
-    public var error: String
+    public var error: String {
+        _read { yield fields.error }
+        _modify { yield &fields.error }
+    }
     /// JSON, or empty.
-    public var result: [UInt8]
-    public var slurmJobID: String
+    public var result: [UInt8] {
+        _read { yield fields.result }
+        _modify { yield &fields.result }
+    }
+    public var slurmJobID: String {
+        _read { yield fields.slurmJobID }
+        _modify { yield &fields.slurmJobID }
+    }
     /// The batch job of the newest attempt that was meant for Slurm.
-    public var slurm: SlurmFacts?
+    public var slurm: SlurmFacts? {
+        _read { yield fields.slurm }
+        _modify { yield &fields.slurm }
+    }
     /// Set once somebody asked a running job to end; its next end is then CANCELLED.
-    public var cancelReason: String?
+    public var cancelReason: String? {
+        _read { yield fields.cancelReason }
+        _modify { yield &fields.cancelReason }
+    }
     /// Who asked: the source of the job's task_cancelled event.
-    public var cancelSource: String?
+    public var cancelSource: String? {
+        _read { yield fields.cancelSource }
+        _modify { yield &fields.cancelSource }
+    }
     /// Set once its deadline has passed while it ran: its next end is then FAILED with TIMEOUT.
-    public var isExpired: Bool
+    public var isExpired: Bool {
+        _read { yield fields.isExpired }
+        _modify { yield &fields.isExpired }
+    }
     /// Who has its task file.
-    public var claim: TaskClaim
+    public var claim: TaskClaim {
+        _read { yield fields.claim }
+        _modify { yield &fields.claim }
+    }
     /// Of `spec.dependsOn`, how many have not succeeded: while there are any, the job does not start. Not stored, as it
     /// follows from the parents; 0 for a job that has ended.
-    public var openParents: Int
+    public var openParents: Int {
+        _read { yield fields.openParents }
+        _modify { yield &fields.openParents }
+    }
     /// Attempts that were given a number but never ran; they do not count against the retry policy.
-    public var unstartedAttempts: UInt32
+    public var unstartedAttempts: UInt32 {
+        _read { yield fields.unstartedAttempts }
+        _modify { yield &fields.unstartedAttempts }
+    }
     /// What its attempts have left on the disk, their working directories included.
-    public var outputBytes: Int64
+    public var outputBytes: Int64 {
+        _read { yield fields.outputBytes }
+        _modify { yield &fields.outputBytes }
+    }
     /// Of its newest event.
-    public var lastSequence: UInt64
+    public var lastSequence: UInt64 {
+        _read { yield fields.lastSequence }
+        _modify { yield &fields.lastSequence }
+    }
 
     public init(spec: JobSpec, submittedAt: Timestamp) {
-        self.spec = spec
-        self.state = .queued
-        self.attempt = 0
-        self.submittedAt = submittedAt
-        self.exitCode = 0
-        self.signal = 0
-        self.error = ""
-        self.result = []
-        self.slurmJobID = ""
-        self.isExpired = false
-        self.claim = .here
-        self.openParents = 0
-        self.unstartedAttempts = 0
-        self.outputBytes = 0
-        self.lastSequence = 0
+        content = Shared(Fields(spec: spec, submittedAt: submittedAt))
     }
 
     public var id: String { spec.id }
