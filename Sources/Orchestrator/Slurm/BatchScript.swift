@@ -29,10 +29,15 @@ enum BatchScript {
         trap 'terminated=1' TERM
 
         # Should the same attempt have reached Slurm twice, the first one that starts runs it. A link is made whole or not
-        # at all, also on network file systems.
-        printf '%s\n' "$job" >"claim.$job" && ln "claim.$job" claim 2>/dev/null
-        if [[ $(<claim) != "$job" ]]; then
-          echo "attempt $dir belongs to job $(<claim); job $job ends without doing anything" >&2
+        # at all, also on network file systems; a later run of the same job finds it made.
+        [[ -e claim ]] || { printf '%s\n' "$job" >"claim.$job" && ln "claim.$job" claim 2>/dev/null; }
+        owner=$(<claim)
+        if [[ -z $owner ]]; then
+          echo "attempt $dir can't be claimed; is its disk full, or not to be written by this user?" >&2
+          exit 1
+        fi
+        if [[ $owner != "$job" ]]; then
+          echo "attempt $dir belongs to job $owner; job $job ends without doing anything" >&2
           exit 0
         fi
 

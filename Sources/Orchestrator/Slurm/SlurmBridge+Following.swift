@@ -239,9 +239,13 @@ extension SlurmBridge {
         guard let current = tracks[track.jobID], !current.isEnding, !current.requeue.isUnderWay else { return }
         tracks[track.jobID]?.isEnding = true
         let files = self.files
-        let remains = await collecting.run { files.remains(track.directory) }
+        let (remains, hasBegun) = await collecting.run {
+            (files.remains(track.directory), evidence.marker != nil || files.startMarker(track.directory) != nil)
+        }
+        let silence = "it left nothing in \(track.directory.path); is that disk full, or not mounted on its node?"
+        let lastWords = remains.lastWords.isEmpty && !hasBegun ? silence : remains.lastWords
         let (outcome, ending) = SlurmOutcome.of(
-            evidence, slurmJobID: track.slurmJobID, result: remains.result, lastWords: remains.lastWords)
+            evidence, slurmJobID: track.slurmJobID, result: remains.result, lastWords: lastWords)
         if outcome.failure == nil { metrics.completed.increment() } else { metrics.failed.increment() }
         // Before the ledger makes this job forgotten, lest nothing be left to look for and the next look be far.
         measureLater(track)
