@@ -143,7 +143,9 @@ final class SocketLoop: EventLoop {
         defer { events.deallocate() }
         while true {
             runTasks()
-            while let timer = own.timers.popDue(.now()) { timer.ring() }
+            // One look at the clock: what rings may set another.
+            let now = NIODeadline.now()
+            while let timer = own.timers.popDue(now) { timer.ring() }
             if let whenStopped = own.whenStopped {
                 stopped()
                 return whenStopped()
@@ -206,6 +208,8 @@ final class SocketLoop: EventLoop {
         for task in own.tasks + last { task() }
         for timer in own.timers.all { timer.abandon() }
         own = Own()
+        // A thread of later may get this one's identity.
+        thread.store(0, ordering: .releasing)
     }
 
     /// Returns once the thread takes no work any more. To be called once; sockets are closed before.
