@@ -103,11 +103,13 @@ final class ConnectionDriver {
 
     /// The transport takes output again.
     func outputMoves() {
+        // First: a flush that fills the socket again is not the standstill of before, however long output goes on.
+        if isStuck {
+            isStuck = false
+            timers.outputMoves()
+        }
         flush()
-        guard isStuck, let transport, transport.takesOutput else { return }
-        isStuck = false
-        timers.outputMoves()
-        readOn(transport)
+        if let transport { readOn(transport) }
     }
 
     func ended() {

@@ -56,6 +56,7 @@ final class SocketListener: SocketWatcher {
 
     func readable(isLast: Bool) {
         guard let watch, pause == nil else { return }
+        var failures = 0
         for _ in 0..<Self.acceptsPerTurn {
             var connection: Int32 = -1
             var failure: Int32 = 0
@@ -66,13 +67,17 @@ final class SocketListener: SocketWatcher {
             }
             guard connection >= 0 else {
                 switch failure {
-                case EAGAIN: return
+                case EAGAIN:
+                    isShort = false
+                    return
                 case EMFILE, ENFILE, ENOBUFS, ENOMEM: return rest(failure)
-                // One that has gone again (accept(2) names the network's errors, too).
-                default: continue
+                // One that has gone again (accept(2) names the network's errors, too), unless it goes on so.
+                default:
+                    failures += 1
+                    if failures == Self.acceptsPerTurn { return rest(failure) }
+                    continue
                 }
             }
-            isShort = false
             try? Self.set(connection, Int32(IPPROTO_TCP), TCP_NODELAY)
             accepted(connection, peer)
         }

@@ -32,6 +32,8 @@ final class SocketLoop: EventLoop {
     private struct Place {
         var generation: UInt32 = 0
         var watcher: (any SocketWatcher)?
+        /// It has asked for another turn and has not had it: one a turn, however many edges come beside it.
+        var isAsking = false
     }
 
     private struct Mailbox {
@@ -73,6 +75,8 @@ final class SocketLoop: EventLoop {
     private static let readSize = 16 * 1_024
     private static let eventsAtOnce = 256
     private static let wakeToken = UInt64.max
+    /// Of tasks that hand in others, once the loop is to end.
+    private static let lastRounds = 1_000
 
     /// - Throws: `IOError` when there is no descriptor left.
     init(name: String) throws {
@@ -80,16 +84,12 @@ final class SocketLoop: EventLoop {
         guard epoll >= 0 else { throw IOError(errnoCode: errno, reason: "epoll_create1") }
         wake = clinux_eventfd()
         guard wake >= 0 else {
-            let error = IOError(errnoCode: errno, reason: "eventfd")
-            Glibc.close(epoll)
-            throw error
+            // From here on `deinit` closes what there is.
+            throw IOError(errnoCode: errno, reason: "eventfd")
         }
         // Told of its edges, it need not be read.
         guard clinux_epoll_watch(epoll, wake, Self.wakeToken) == 0 else {
-            let error = IOError(errnoCode: errno, reason: "epoll_ctl")
-            Glibc.close(epoll)
-            Glibc.close(wake)
-            throw error
+            throw IOError(errnoCode: errno, reason: "epoll_ctl")
         }
         let thread = Thread { self.run() }
         thread.name = name
@@ -99,7 +99,7 @@ final class SocketLoop: EventLoop {
     deinit {
         input.deallocate()
         Glibc.close(epoll)
-        Glibc.close(wake)
+        if wake >= 0 { Glibc.close(wake) }
     }
 
     // MARK: Sockets, on the loop
@@ -119,12 +119,18 @@ final class SocketLoop: EventLoop {
     }
 
     /// There may be more to read: tells of it once more, after the others had their turn.
-    func again(_ watch: Watch) { own.again.append(watch.token) }
+    func again(_ watch: Watch) {
+        let index = Int(watch.index)
+        guard own.places[index].generation == watch.generation, !own.places[index].isAsking else { return }
+        own.places[index].isAsking = true
+        own.again.append(watch.token)
+    }
 
     /// To be called before the descriptor is closed.
     func unwatch(_ watch: Watch) {
         _ = clinux_epoll_remove(epoll, watch.descriptor)
         own.places[Int(watch.index)].watcher = nil
+        own.places[Int(watch.index)].isAsking = false
         own.places[Int(watch.index)].generation &+= 1
         own.free.append(watch.index)
     }
@@ -154,7 +160,11 @@ final class SocketLoop: EventLoop {
             let again = own.again
             own.again.removeAll(keepingCapacity: true)
             for place in 0..<max(0, Int(count)) { handle(events[place]) }
-            for token in again { watcher(token)?.readable(isLast: false) }
+            for token in again {
+                guard let watcher = watcher(token) else { continue }
+                own.places[Int(UInt32(truncatingIfNeeded: token))].isAsking = false
+                watcher.readable(isLast: false)
+            }
         }
     }
 
@@ -167,7 +177,7 @@ final class SocketLoop: EventLoop {
         }
     }
 
-    /// Those that are there; what they bring about comes after the sockets had a turn.
+    /// Those that are there, other threads' first; what they bring about comes after the sockets had a turn.
     private func runTasks() {
         let handedIn = mailbox.withLock { mailbox in
             mailbox.isAwake = true
@@ -175,12 +185,11 @@ final class SocketLoop: EventLoop {
             defer { mailbox.tasks = [] }
             return mailbox.tasks
         }
-        if !own.tasks.isEmpty {
-            var tasks: [() -> Void] = []
-            swap(&tasks, &own.tasks)
-            for task in tasks { task() }
-        }
         for task in handedIn { task() }
+        guard !own.tasks.isEmpty else { return }
+        var tasks: [() -> Void] = []
+        swap(&tasks, &own.tasks)
+        for task in tasks { task() }
     }
 
     /// - Returns: milliseconds for which the loop may sleep, rounded up: a timer must not ring early. -1 without a limit.
@@ -204,9 +213,17 @@ final class SocketLoop: EventLoop {
             defer { mailbox.tasks = [] }
             return mailbox.tasks
         }
-        // Whoever waits for one of them shall not wait for ever.
-        for task in own.tasks + last { task() }
-        for timer in own.timers.all { timer.abandon() }
+        // What has been taken is done, and what follows from it: handlers that were cancelled come to their end.
+        var tasks = last + own.tasks
+        own.tasks = []
+        for _ in 0..<Self.lastRounds {
+            for task in tasks { task() }
+            for timer in own.timers.all { timer.abandon() }
+            own.timers = LoopTimers()
+            tasks = []
+            swap(&tasks, &own.tasks)
+            if tasks.isEmpty { break }
+        }
         own = Own()
         // A thread of later may get this one's identity.
         thread.store(0, ordering: .releasing)
@@ -214,10 +231,11 @@ final class SocketLoop: EventLoop {
 
     /// Returns once the thread takes no work any more. To be called once; sockets are closed before.
     func stop() async {
-        await withCheckedContinuation { caller in
-            execute { self.own.whenStopped = { caller.resume() } }
-        }
+        await withCheckedContinuation { caller in stop { caller.resume() } }
     }
+
+    /// - Parameter whenStopped: called on the thread that ends.
+    func stop(_ whenStopped: @escaping @Sendable () -> Void) { execute { self.own.whenStopped = whenStopped } }
 
     // MARK: EventLoop
 
@@ -261,9 +279,15 @@ final class SocketLoop: EventLoop {
                 abandon: { promise.fail(EventLoopError.shutdown) })
             self.own.timers.add(id, deadline, timer)
         }
-        if inEventLoop { add() } else if !handIn(add) { promise.fail(EventLoopError.shutdown) }
+        let isHere = inEventLoop
+        if isHere { add() } else if !handIn(add) { promise.fail(EventLoopError.shutdown) }
         return Scheduled(promise: promise) {
-            if self.inEventLoop { self.own.timers.cancel(id) } else { self.execute { self.own.timers.cancel(id) } }
+            // One from another thread may still be on its way here, and is here when the loop's own tasks run.
+            if isHere, self.inEventLoop {
+                self.own.timers.cancel(id)
+            } else {
+                self.execute { self.own.timers.cancel(id) }
+            }
         }
     }
 
@@ -274,6 +298,6 @@ final class SocketLoop: EventLoop {
 
     /// NIO's way of ending a loop; `stop` is ours.
     func shutdownGracefully(queue: DispatchQueue, _ callback: @escaping @Sendable ((any Error)?) -> Void) {
-        execute { self.own.whenStopped = { queue.async { callback(nil) } } }
+        stop { queue.async { callback(nil) } }
     }
 }

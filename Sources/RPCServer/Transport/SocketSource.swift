@@ -11,7 +11,14 @@ final class SocketSource: ConnectionSource {
 
     /// - Throws: `IOError` when there is no descriptor left.
     init(loops: Int) throws {
-        self.loops = try (0..<loops).map { try SocketLoop(name: "rpc-\($0)") }
+        var made: [SocketLoop] = []
+        do {
+            for number in 0..<loops { made.append(try SocketLoop(name: "rpc-\(number)")) }
+        } catch {
+            for loop in made { loop.stop {} }
+            throw error
+        }
+        self.loops = made
     }
 
     var eventLoops: [any EventLoop] { loops }
@@ -24,7 +31,7 @@ final class SocketSource: ConnectionSource {
             host: configuration.host, port: configuration.port, backlog: configuration.backlog)
         let places = Array(zip(loops, contexts))
         let first = loops[0]
-        let listener = try await first.submit {
+        let started = first.submit {
             var next = 0
             let listener = SocketListener(first, descriptor, logger: contexts[0].value.logger) { connection, address in
                 let (loop, context) = places[next]
@@ -37,8 +44,14 @@ final class SocketSource: ConnectionSource {
             }
             try listener.start()
             return NIOLoopBound(listener, eventLoop: first)
-        }.get()
-        self.listener.withLock { $0 = listener }
+        }
+        do {
+            let listener = try await started.get()
+            self.listener.withLock { $0 = listener }
+        } catch {
+            close(descriptor)
+            throw error
+        }
         return address
     }
 

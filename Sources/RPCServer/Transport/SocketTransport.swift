@@ -54,7 +54,7 @@ final class SocketTransport: ConnectionTransport, SocketWatcher {
         driver.readComplete()
         takesInput = driver.takesInput()
         // A read that was not filled has taken all there was.
-        if let watch, takesInput, hasEnd || count == loop.input.count { loop.again(watch) }
+        if let watch, hasEnd || takesInput && count == loop.input.count { loop.again(watch) }
     }
 
     func writable() {

@@ -86,6 +86,19 @@ import Testing
         await loop.stop()
     }
 
+    @Test func `who asks again and again has one more turn, beside what comes meanwhile`() async throws {
+        let loop = try SocketLoop(name: "test")
+        let (mine, peer) = try Self.sockets()
+        defer { for descriptor in [mine, peer] { close(descriptor) } }
+        let told = Signal("the socket")
+        let (watch, watcher) = try await Self.watch(loop, mine, told)
+        try await loop.submit { for _ in 0..<100 { loop.again(watch) } }.get()
+        try told.wait()
+        let reads = try await loop.scheduleTask(in: .milliseconds(2)) { watcher.value.reads }.futureResult.get()
+        #expect(reads == [false])
+        await loop.stop()
+    }
+
     @Test func `who has an old one's place hears nothing of it`() async throws {
         let loop = try SocketLoop(name: "test")
         let (mine, peer) = try Self.sockets()
@@ -104,6 +117,29 @@ import Testing
         let heard = try await loop.scheduleTask(in: .milliseconds(2)) { quiet.value.reads }.futureResult.get()
         #expect(heard == [])
         await loop.stop()
+    }
+
+    @Test func `a timer of another thread that is cancelled at once on the loop does not ring`() async throws {
+        let loop = try SocketLoop(name: "test")
+        // Held up, so that it finds both at once.
+        let go = Signal("both are handed in")
+        loop.execute { try? go.wait() }
+        let timer = loop.scheduleTask(in: .zero) { Issue.record("it was cancelled") }
+        loop.execute { timer.cancel() }
+        go.raise()
+        try await loop.scheduleTask(in: .milliseconds(2)) {}.futureResult.get()
+        await loop.stop()
+    }
+
+    @Test func `what follows from the last tasks is done before the end`() async throws {
+        let loop = try SocketLoop(name: "test")
+        let hops = Atomic<Int>(0)
+        @Sendable func hop() {
+            if hops.wrappingAdd(1, ordering: .relaxed).newValue < 20 { loop.execute(hop) }
+        }
+        loop.execute(hop)
+        await loop.stop()
+        #expect(hops.load(ordering: .relaxed) == 20)
     }
 
     @Test func `what is handed in before the stop still runs`() async throws {
