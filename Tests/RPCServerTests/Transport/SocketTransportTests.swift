@@ -11,9 +11,10 @@ import Testing
     private static let size = 40_000
 
     /// A connection on one end of a pair of sockets whose buffers are small. The other end is the test's.
-    private static func connect(_ loop: SocketLoop, ended: Signal? = nil) async throws -> (
-        NIOLoopBound<SocketTransport>, Int32
-    ) {
+    private static func connect(
+        _ loop: SocketLoop, _ method: RPCMethod = Methods.echoNow, limits: ServerLimits = .defaults,
+        ended: Signal? = nil
+    ) async throws -> (NIOLoopBound<SocketTransport>, Int32) {
         var ends: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &ends) == 0)
@@ -23,7 +24,7 @@ import Testing
         let transport = try await loop.submit {
             let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             let context = LoopContext(eventLoop: loop, calls: CallCounters(methods: 1), logger: logger)
-            let driver = try ConnectionDriver(loop: context, router: Router([Methods.echoNow]), limits: .defaults)
+            let driver = try ConnectionDriver(loop: context, router: Router([method]), limits: limits)
             let transport = SocketTransport(loop, mine, driver: driver) { ended?.raise() }
             try transport.start(peer: Peer())
             return NIOLoopBound(transport, eventLoop: loop)
@@ -70,6 +71,32 @@ import Testing
         await loop.stop()
     }
 
+    @Test func `a reader that takes what comes is not stuck, though there is always more for it`() async throws {
+        var limits = ServerLimits.defaults
+        limits.lifetime.writeTimeout = .milliseconds(200)
+        let source = EndlessSource(message: Wire.LogChunk.sized(1_000).framed())
+        let method = RPCMethod.serverStream("/test.Echo/Now") { (_: Wire.LogChunk, _) in source }
+        let loop = try SocketLoop(name: "test")
+        let ended = Signal("the connection's end")
+        let (transport, peer) = try await Self.connect(loop, method, limits: limits, ended: ended)
+        defer { close(peer) }
+        // Windows that never close.
+        Self.send(
+            peer,
+            Self.hello + RawConnection.Frame(type: 4, flags: 0, stream: 0, payload: [0, 4, 0x7f, 255, 255, 255]).bytes)
+        Self.send(peer, RawConnection.Frame(type: 8, flags: 0, stream: 0, payload: [0x7f, 0xe0, 0, 0]).bytes)
+        Self.send(peer, Self.request(stream: 1, size: 10))
+        let began = ContinuousClock.now
+        try await eventually("six times the time that a stuck peer has") {
+            _ = Self.receive(peer)
+            return ContinuousClock.now - began > .milliseconds(1_200)
+        }
+        #expect(try await loop.submit { transport.value.isOpen }.get())
+        // Once it takes nothing more, it is.
+        try ended.wait()
+        await loop.stop()
+    }
+
     private static func send(_ descriptor: Int32, _ bytes: [UInt8]) {
         #expect(write(descriptor, bytes, bytes.count) == bytes.count)
     }
@@ -80,7 +107,7 @@ import Testing
         + RawConnection.Frame(type: 4, flags: 0, stream: 0, payload: [0, 4, 0, 0x10, 0, 0]).bytes
         + RawConnection.Frame(type: 8, flags: 0, stream: 0, payload: [0, 0x10, 0, 0]).bytes
 
-    private static func request(stream: UInt32) -> [UInt8] {
+    private static func request(stream: UInt32, size: Int = size) -> [UInt8] {
         let message = Wire.LogChunk.sized(size).framed()
         var bytes = RawConnection.Frame.headers(path: "/test.Echo/Now", stream: stream).bytes
         for start in Swift.stride(from: 0, to: message.count, by: 10_000) {
