@@ -20,26 +20,14 @@ long clinux_getrandom(void *bytes, long count) { return getrandom(bytes, (size_t
 
 int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
-int clinux_epoll_add(int epoll, int fd, uint64_t token) {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = token};
-    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
-int clinux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0); }
-
-int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity) {
-    struct epoll_event events[64];
-    int count = epoll_wait(epoll, events, capacity < 64 ? capacity : 64, -1);
-    for (int at = 0; at < count; at++) tokens[at] = events[at].data.u64;
-    return count;
-}
-
 int clinux_epoll_watch(int epoll, int fd, uint64_t token) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = token};
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-int clinux_epoll_wait_for(int epoll, struct clinux_event *events, int capacity, int milliseconds) {
+int clinux_epoll_unwatch(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0); }
+
+int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity, int milliseconds) {
     struct epoll_event found[256];
     int count = epoll_wait(epoll, found, capacity < 256 ? capacity : 256, milliseconds);
     for (int at = 0; at < count; at++) {

@@ -18,13 +18,6 @@ long clinux_getrandom(void *bytes, long count);
 // epoll_create1(2), close-on-exec.
 int clinux_epoll_create(void);
 
-// Watches `fd` for input, level-triggered; `token` comes back from clinux_epoll_wait.
-int clinux_epoll_add(int epoll, int fd, uint64_t token);
-int clinux_epoll_remove(int epoll, int fd);
-
-// Waits without a limit and fills `tokens`, at most 64 and at most `capacity`; their number, or -1.
-int clinux_epoll_wait(int epoll, uint64_t *tokens, int capacity);
-
 // What has happened to a descriptor that clinux_epoll_watch watches.
 enum {
     CLINUX_INPUT = 1,
@@ -39,12 +32,14 @@ struct clinux_event {
     int32_t ready;
 };
 
-// Watches `fd` for everything, edge-triggered: each thing is told once, and epoll_wait(2) has not to look at every socket
-// again after it was read.
+// Watches `fd` for everything, edge-triggered: each thing is told once, with `token`, and epoll_wait(2) has not to look at
+// every descriptor again after it was read.
 int clinux_epoll_watch(int epoll, int fd, uint64_t token);
+int clinux_epoll_unwatch(int epoll, int fd);
 
-// Waits for at most `milliseconds`, without a limit when negative, and fills `events`; their number, or -1.
-int clinux_epoll_wait_for(int epoll, struct clinux_event *events, int capacity, int milliseconds);
+// Waits for at most `milliseconds`, without a limit when negative, and fills `events`, at most 256 and at most `capacity`;
+// their number, or -1.
+int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity, int milliseconds);
 
 // recv(2), and send(2) with MSG_NOSIGNAL, of a socket that does not block. No points at which a thread can be cancelled,
 // which libc would see to at some cost.

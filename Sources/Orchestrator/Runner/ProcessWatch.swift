@@ -10,6 +10,8 @@ final class ProcessWatch: Sendable {
     /// What the thread needs, apart from the watch, so that the thread does not keep the watch alive.
     private final class Shared: Sendable {
         static let stopToken: UInt64 = 0
+        /// That the eventfd takes a number, which is told too, is none.
+        static let news = CLINUX_INPUT | CLINUX_END
 
         let epoll: Int32
         let stop: Int32
@@ -26,18 +28,18 @@ final class ProcessWatch: Sendable {
         }
 
         func watch() {
-            var tokens = [UInt64](repeating: 0, count: 64)
+            var events = [clinux_event](repeating: clinux_event(), count: 64)
             while true {
-                let count = clinux_epoll_wait(epoll, &tokens, Int32(tokens.count))
-                for token in tokens.prefix(Int(max(0, count))) {
-                    if token == Self.stopToken {
+                let count = clinux_epoll_wait(epoll, &events, Int32(events.count), -1)
+                for event in events.prefix(Int(max(0, count))) where Int(event.ready) & Self.news != 0 {
+                    if event.token == Self.stopToken {
                         close(epoll)
                         close(stop)
                         return
                     }
-                    let ended = waiting.withLock { $0.processes.removeValue(forKey: token) }
+                    let ended = waiting.withLock { $0.processes.removeValue(forKey: event.token) }
                     guard let ended else { continue }
-                    _ = clinux_epoll_remove(epoll, ended.descriptor)
+                    _ = clinux_epoll_unwatch(epoll, ended.descriptor)
                     ended.continuation.resume()
                 }
             }
@@ -47,7 +49,7 @@ final class ProcessWatch: Sendable {
     init() throws(OrchestratorError) {
         let epoll = clinux_epoll_create()
         let stop = clinux_eventfd()
-        guard epoll >= 0, stop >= 0, clinux_epoll_add(epoll, stop, Shared.stopToken) == 0 else {
+        guard epoll >= 0, stop >= 0, clinux_epoll_watch(epoll, stop, Shared.stopToken) == 0 else {
             throw OrchestratorError(.internal, "processes can't be watched: \(SystemError("epoll", "").description)")
         }
         shared = Shared(epoll: epoll, stop: stop)
@@ -70,7 +72,7 @@ final class ProcessWatch: Sendable {
                 waiting.processes[waiting.lastToken] = (descriptor, continuation)
                 return waiting.lastToken
             }
-            guard clinux_epoll_add(shared.epoll, descriptor, token) != 0 else { return }
+            guard clinux_epoll_watch(shared.epoll, descriptor, token) != 0 else { return }
             // Not watchable is out of memory or of watches; a thread of its own then waits.
             let waiting = shared.waiting.withLock { $0.processes.removeValue(forKey: token) }
             guard let waiting else { return }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// The points of the two-phase submission, and of a requeue, at which a debug build can be told to die, by the environment variable
-/// `ORCHESTRATOR_SLURM_FAULT`: what the tests of its recovery do. Nothing in a release build.
+/// The points of the two-phase submission, and of a requeue, at which a debug build can be told to die, by the environment
+/// variable `ORCHESTRATOR_SLURM_FAULT`: what the tests of its recovery do. Nothing in a release build.
 enum SlurmFault: String {
     case beforeIntent = "before-intent"
     case afterIntent = "after-intent"

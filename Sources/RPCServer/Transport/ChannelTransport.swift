@@ -46,7 +46,7 @@ final class ChannelTransport: ChannelDuplexHandler, ConnectionTransport {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        driver.failed(error)
+        driver.transportFailed(error)
         context.close(promise: nil)
     }
 

@@ -124,7 +124,7 @@ final class ConnectionDriver {
     }
 
     /// The transport met an error, and ends.
-    func failed(_ error: any Error) {
+    func transportFailed(_ error: any Error) {
         loop.logger.debug("connection failed", metadata: ["error": "\(error)"])
     }
 

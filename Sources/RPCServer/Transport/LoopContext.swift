@@ -109,30 +109,30 @@ final class LoopContext {
         if next < .distantFuture { ring(at: next) }
     }
 
-    func add(_ handler: ConnectionDriver) {
-        connections[ObjectIdentifier(handler)] = handler
+    func add(_ driver: ConnectionDriver) {
+        connections[ObjectIdentifier(driver)] = driver
         // Accepted before the listener closed, and here only now.
-        if isDraining { handler.beginDraining() }
+        if isDraining { driver.beginDraining() }
     }
-    func remove(_ handler: ConnectionDriver) { connections[ObjectIdentifier(handler)] = nil }
+    func remove(_ driver: ConnectionDriver) { connections[ObjectIdentifier(driver)] = nil }
 
     func beginDraining() {
         isDraining = true
-        for handler in connections.values { handler.beginDraining() }
+        for driver in connections.values { driver.beginDraining() }
     }
 
     /// Flushes the connection once this turn's work is done, however many calls it completes.
-    func flushSoon(_ handler: ConnectionDriver) {
-        dirty.append(handler)
+    func flushSoon(_ driver: ConnectionDriver) {
+        dirty.append(driver)
         guard dirty.count == 1 else { return }
         let me = NIOLoopBound(self, eventLoop: eventLoop)
         eventLoop.execute { me.value.flushDirty() }
     }
 
     private func flushDirty() {
-        let handlers = dirty
+        let drivers = dirty
         dirty.removeAll(keepingCapacity: true)
-        for handler in handlers { handler.flush() }
+        for driver in drivers { driver.flush() }
     }
 }
 

@@ -112,7 +112,7 @@ public final class RPCServer: Sendable {
             loop.eventLoop.execute {
                 // Not a store: whoever found the flag set must have its news seen by the reads below.
                 _ = loop.wakePending.isSet.exchange(false, ordering: .acquiringAndReleasing)
-                for handler in loop.context.value.connections.values { handler.resumeStreams() }
+                for driver in loop.context.value.connections.values { driver.resumeStreams() }
             }
         }
     }
@@ -131,7 +131,7 @@ public final class RPCServer: Sendable {
         }
         for loop in loops {
             _ = try? await loop.eventLoop.submit {
-                for handler in loop.context.value.connections.values { handler.close() }
+                for driver in loop.context.value.connections.values { driver.close() }
             }.get()
         }
         isShutDown.store(true, ordering: .releasing)

@@ -86,6 +86,7 @@ final class SocketListener: SocketWatcher {
 
     func writable() {}
 
+    /// Waits before the next try: whoever is in the backlog would make the loop spin.
     private func rest(_ code: Int32) {
         if !isShort { logger.warning("no connection can be accepted for now: \(String(cString: strerror(code)))") }
         isShort = true
@@ -121,7 +122,7 @@ final class SocketListener: SocketWatcher {
         var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
         return try withUnsafeMutablePointer(to: &storage) { storage in
             let result = storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { call($0, &size) }
-            guard result == 0 else { throw IOError(errnoCode: errno, reason: "accept") }
+            guard result == 0 else { throw IOError(errnoCode: errno, reason: "address of a socket") }
             switch Int32(storage.pointee.ss_family) {
             case AF_INET:
                 return storage.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }

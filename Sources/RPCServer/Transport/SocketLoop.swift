@@ -128,7 +128,7 @@ final class SocketLoop: EventLoop {
 
     /// To be called before the descriptor is closed.
     func unwatch(_ watch: Watch) {
-        _ = clinux_epoll_remove(epoll, watch.descriptor)
+        _ = clinux_epoll_unwatch(epoll, watch.descriptor)
         own.places[Int(watch.index)].watcher = nil
         own.places[Int(watch.index)].isAsking = false
         own.places[Int(watch.index)].generation &+= 1
@@ -156,7 +156,7 @@ final class SocketLoop: EventLoop {
                 stopped()
                 return whenStopped()
             }
-            let count = clinux_epoll_wait_for(epoll, events, Int32(Self.eventsAtOnce), sleep())
+            let count = clinux_epoll_wait(epoll, events, Int32(Self.eventsAtOnce), sleep())
             let again = own.again
             own.again.removeAll(keepingCapacity: true)
             for place in 0..<max(0, Int(count)) { handle(events[place]) }

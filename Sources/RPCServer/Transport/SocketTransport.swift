@@ -58,9 +58,13 @@ final class SocketTransport: ConnectionTransport, SocketWatcher {
     }
 
     func writable() {
-        guard !rest.isEmpty else { return }
-        sent += rest.withUnsafeBytes { send(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
-        guard isOpen, rest.count == sent else { return }
+        // Held here: a send that fails closes the transport, and `rest` goes with it.
+        let (waiting, from) = (rest, sent)
+        guard !waiting.isEmpty else { return }
+        let taken = waiting.withUnsafeBytes { send(UnsafeRawBufferPointer(rebasing: $0[from...])) }
+        guard isOpen else { return }
+        sent = from + taken
+        guard sent == waiting.count else { return }
         rest = []
         sent = 0
         if let onceWritten {
