@@ -53,9 +53,7 @@ public final class EventLog: Sendable {
     // MARK: The writer's side
 
     func append(_ events: [Event]) {
-        for event in events {
-            ring.append(encode(event), sequence: event.sequence, type: event.type, jobID: event.jobID)
-        }
+        ring.append(events, encode: encode)
         recent.withLock { recent in
             for event in events {
                 recent.events.append(event)
@@ -134,7 +132,7 @@ public final class EventLog: Sendable {
         var until = UInt64(newest)
         if after >= until { return EventPage(after: after, through: after, records: []) }
         var conditions = ""
-        var index = ""
+        var source = "events"
         var arguments: StatementArguments = []
         if !filter.jobIDs.isEmpty {
             let ids = filter.jobIDs.sorted()
@@ -146,9 +144,9 @@ public final class EventLog: Sendable {
                     UNION ALL SELECT number FROM gone WHERE job_id IN (\(placeholders(ids.count)))
                     """,
                 arguments: StatementArguments(ids + ids))
+            if numbers.isEmpty { return EventPage(after: after, through: until, records: []) }
             // A job has few events, whatever the log's length.
-            index = " INDEXED BY events_by_job"
-            conditions = " AND job IN (\(numbers.map { String($0) }.joined(separator: ",")))"
+            source = "(\(EventRow.ofJobsSQL(numbers.map { String($0) }.joined(separator: ","))))"
         } else if !filter.types.isEmpty {
             until = min(until, after + rowsScanned)
         }
@@ -160,7 +158,7 @@ public final class EventLog: Sendable {
             arguments += StatementArguments(types)
         }
         let sql =
-            EventRow.selectSQL + index + " WHERE sequence > ? AND sequence <= ?" + conditions
+            EventRow.selectSQL(from: source) + " WHERE sequence > ? AND sequence <= ?" + conditions
             + " ORDER BY sequence LIMIT \(rowsRead)"
         let rows = try Row.fetchCursor(
             database, sql: sql, arguments: [Int64(clamping: after), Int64(clamping: until)] + arguments)

@@ -36,21 +36,28 @@ final class EventRing: Sendable {
     /// Of the newest event appended; before the first, what the ring was made with.
     var lastSequence: UInt64 { state.withLock { $0.lastSequence } }
 
-    /// The writer only; `sequence` is the one after the newest.
-    func append(_ image: [UInt8], sequence: UInt64, type: EventType, jobID: String) {
-        let current = state.withLock { $0.segments.last }
-        if let current, current.append(image, type: type, jobID: jobID) {
-            state.withLock { $0.lastSequence = sequence }
-            return
+    /// The writer only; the events that come after the newest.
+    func append(_ events: [Event], encode: (Event) -> [UInt8]) {
+        var current = state.withLock { $0.segments.last }
+        for event in events {
+            let image = encode(event)
+            if let current, current.append(image, type: event.type, jobID: event.jobID) { continue }
+            current = addSegment(beginningWith: image, of: event)
         }
+        guard let last = events.last?.sequence else { return }
+        state.withLock { $0.lastSequence = last }
+    }
+
+    private func addSegment(beginningWith image: [UInt8], of event: Event) -> EventSegment {
         let capacity = max(segmentBytes, image.count)
-        let segment = EventSegment(firstSequence: sequence, byteCapacity: capacity, recordCapacity: segmentEvents)
-        _ = segment.append(image, type: type, jobID: jobID)
+        let segment = EventSegment(
+            firstSequence: event.sequence, byteCapacity: capacity, recordCapacity: segmentEvents)
+        _ = segment.append(image, type: event.type, jobID: event.jobID)
         // Segments that leave are freed outside the lock.
         let gone = state.withLock { state in
             state.segments.append(segment)
             state.bytes += capacity
-            state.lastSequence = sequence
+            state.lastSequence = event.sequence
             var gone: [EventSegment] = []
             while state.segments.count > 1, let first = state.segments.first, isTooMuch(state, without: first) {
                 state.bytes -= first.capacity
@@ -60,6 +67,7 @@ final class EventRing: Sendable {
             return gone
         }
         withExtendedLifetime(gone) {}
+        return segment
     }
 
     /// Whether the ring is over its bounds, the newest segment being counted as full.

@@ -3,22 +3,39 @@ import GRDB
 
 /// An event and its row: the one place that knows the columns' order.
 enum EventRow {
-    static let insertSQL = """
-        INSERT INTO events (sequence, job, job_id, type, time, attempt, state, data, source) VALUES (?,?,?,?,?,?,?,?,?)
-        """
-    static let selectSQL = "SELECT sequence, job_id, type, time, attempt, state, data, source FROM events"
+    private static let insertSQL = RowInserter.SQL(
+        "INSERT INTO events (sequence, job, job_id, type, time, attempt, state, data, source) VALUES",
+        row: "(?,?,?,?,?,?,?,?,?)")
+    static let selectSQL = selectSQL(from: "events")
 
-    static func insert(_ event: Event, job number: UInt64, _ row: inout RowWriter) throws {
-        row.bind(event.sequence)
-        row.bind(number)
-        row.bind(event.jobID)
-        row.bind(event.type.rawValue)
-        row.bind(event.time.nanoseconds)
-        row.bind(event.attempt)
-        row.bind(event.state?.rawValue ?? 0)
-        row.bind(event.data)
-        row.bind(event.source)
-        try row.run()
+    static func selectSQL(from source: String) -> String {
+        "SELECT sequence, job_id, type, time, attempt, state, data, source FROM \(source)"
+    }
+
+    /// All events of some jobs.
+    ///
+    /// - Parameter numbers: with commas between, or parameters.
+    static func ofJobsSQL(_ numbers: String) -> String {
+        """
+        SELECT * FROM events WHERE sequence IN (\(numbers)) AND sequence = job
+        UNION ALL SELECT * FROM events INDEXED BY later_events_by_job WHERE job IN (\(numbers)) AND sequence <> job
+        """
+    }
+
+    /// - Parameter jobs: for each event the number of its job.
+    static func insert(_ events: [Event], jobs: [UInt64], in database: Database, values: BoundValues) throws {
+        try RowInserter(sql: insertSQL, values: values).insert(events.indices, in: database) { index, row in
+            let event = events[index]
+            row.bind(event.sequence)
+            row.bind(jobs[index])
+            row.bind(event.jobID)
+            row.bind(event.type.rawValue)
+            row.bind(event.time.nanoseconds)
+            row.bind(event.attempt)
+            row.bind(event.state?.rawValue ?? 0)
+            row.bind(event.data)
+            row.bind(event.source)
+        }
     }
 
     /// - Throws: `internal`, when the row holds a state that no version of this program writes.

@@ -15,14 +15,15 @@ final class JobIndex: Sendable {
     }
 
     private struct State {
-        var entries: [String: Entry] = [:]
+        var entries: [JobKey: Entry] = [:]
         /// Oldest end first.
-        var ended: Deque<String> = []
+        var ended: Deque<JobKey> = []
         var endedBytes = 0
         /// By the retention, since the beginning.
         var dropped = 0
         var totals: [Int] = Array(repeating: 0, count: 7)
-        var open: [JobClass: OpenCount] = [:]
+        /// By class, which count from 1.
+        var open: [OpenCount] = Array(repeating: OpenCount(), count: JobClass.allCases.count + 1)
     }
 
     private let state = Mutex(State())
@@ -36,18 +37,21 @@ final class JobIndex: Sendable {
 
     // MARK: Reading
 
-    func row(_ id: String) -> JobRow? { state.withLock { $0.entries[id]?.row } }
+    func row(_ key: JobKey) -> JobRow? { state.withLock { $0.entries[key]?.row } }
+
+    func row(_ id: String) -> JobRow? { row(JobKey(id)) }
 
     /// The job's image, made at the first call after a change and shared by those that follow.
     func image(_ id: String, encode: (Job) -> [UInt8]) -> [UInt8]? {
+        let key = JobKey(id)
         // Apart from what follows, for the values of a whole job are long to move.
-        if let image = state.withLock({ $0.entries[id]?.image }) { return image }
-        guard let (job, version) = state.withLock({ $0.entries[id].map { ($0.row.job, $0.version) } }) else {
+        if let image = state.withLock({ $0.entries[key]?.image }) { return image }
+        guard let (job, version) = state.withLock({ $0.entries[key].map { ($0.row.job, $0.version) } }) else {
             return nil
         }
         let image = encode(job)
         state.withLock { state in
-            if let entry = state.entries[id], entry.version == version { entry.image = image }
+            if let entry = state.entries[key], entry.version == version { entry.image = image }
         }
         return image
     }
@@ -65,7 +69,10 @@ final class JobIndex: Sendable {
         return Dictionary(uniqueKeysWithValues: JobState.allCases.map { ($0, totals[Int($0.rawValue)]) })
     }
 
-    var openCounts: [JobClass: OpenCount] { state.withLock { $0.open } }
+    var openCounts: [JobClass: OpenCount] {
+        let open = state.withLock { $0.open }
+        return Dictionary(uniqueKeysWithValues: JobClass.allCases.map { ($0, open[Int($0.rawValue)]) })
+    }
 
     struct Size {
         var open: Int
@@ -92,7 +99,7 @@ final class JobIndex: Sendable {
             state.dropped = dropped
             state.entries.reserveCapacity(rows.count)
             for row in rows {
-                state.entries[row.job.id] = Entry(row)
+                state.entries[row.job.key] = Entry(row)
                 if row.job.state.isTerminal { Self.remember(row, in: &state) }
                 Self.count(row.job, state: row.job.state, by: 1, in: &state)
             }
@@ -104,7 +111,7 @@ final class JobIndex: Sendable {
     func drop(_ ids: [String]) {
         let forgotten = state.withLock { state in
             state.dropped += ids.count
-            let entries = ids.compactMap { state.entries.removeValue(forKey: $0) }
+            let entries = ids.compactMap { state.entries.removeValue(forKey: JobKey($0)) }
             if !entries.isEmpty {
                 state.endedBytes -= entries.reduce(0) { $0 + Self.weight($1.row.job) }
                 state.ended.removeAll { state.entries[$0] == nil }
@@ -115,15 +122,15 @@ final class JobIndex: Sendable {
     }
 
     private static func remember(_ row: JobRow, in state: inout State) {
-        state.ended.append(row.job.id)
+        state.ended.append(row.job.key)
         state.endedBytes += weight(row.job)
     }
 
     /// What leaves is to be freed outside the lock.
     private func forgetOldest(_ state: inout State) -> [Entry] {
         var forgotten: [Entry] = []
-        while state.ended.count > recentJobs || state.endedBytes > recentBytes, let id = state.ended.popFirst() {
-            guard let entry = state.entries.removeValue(forKey: id) else { continue }
+        while state.ended.count > recentJobs || state.endedBytes > recentBytes, let key = state.ended.popFirst() {
+            guard let entry = state.entries.removeValue(forKey: key) else { continue }
             state.endedBytes -= Self.weight(entry.row.job)
             forgotten.append(entry)
         }
@@ -154,7 +161,7 @@ final class JobIndex: Sendable {
         let released = state.withLock { state in
             var released: [JobRow] = []
             for release in releases {
-                guard let entry = state.entries[release.id] else { continue }
+                guard let entry = state.entries[JobKey(release.id)] else { continue }
                 entry.row.job.openParents = release.openParents
                 if release.openParents == 0 { released.append(entry.row) }
             }
@@ -174,21 +181,21 @@ final class JobIndex: Sendable {
 
         // A batch job that has ended may still be told what it used; it is remembered by its end, once.
         var isRemembered = false
-        if let entry = state.entries[job.id] {
-            isRemembered = oldState?.isTerminal == true
+        if let oldState, let entry = state.entries[job.key] {
+            isRemembered = oldState.isTerminal
             entry.row = row
             entry.image = nil
             entry.version += 1
         } else {
-            state.entries[job.id] = Entry(row)
+            state.entries[job.key] = Entry(row)
         }
         if job.state.isTerminal, !isRemembered { remember(row, in: &state) }
     }
 
     private static func count(_ job: Job, state jobState: JobState, by step: Int, in state: inout State) {
         switch jobState {
-        case .queued: state.open[job.jobClass, default: OpenCount()].queued += step
-        case .submitted, .running: state.open[job.jobClass, default: OpenCount()].running += step
+        case .queued: state.open[Int(job.jobClass.rawValue)].queued += step
+        case .submitted, .running: state.open[Int(job.jobClass.rawValue)].running += step
         case .succeeded, .failed, .cancelled: break
         }
     }

@@ -24,12 +24,14 @@ struct JobRow: Sendable {
             memory_bytes, gpus, processes, trace_parent)
         VALUES (?,?,?,?,?,?,?,?,?,?,0,0,0,0,?,?,?,?,?,?,?,?,?,?,?,?)
         """
-    /// The same for one that asks for nothing of what most jobs ask nothing of: binding a NULL costs as much as a value.
-    static let insertPlainSQL = """
+    /// The same for those that ask for nothing of what most jobs ask nothing of: binding a NULL costs as much as a value.
+    private static let insertPlainSQL = RowInserter.SQL(
+        """
         INSERT INTO jobs (number, id, class, submitted_at, source, payload, state, priority, max_attempts, last_sequence,
             attempt, unstarted_attempts, exit_code, signal)
-        VALUES (?,?,?,?,?,?,?,?,?,?,0,0,0,0)
-        """
+        VALUES
+        """,
+        row: "(?,?,?,?,?,?,?,?,?,?,0,0,0,0)")
     static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
     static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
@@ -38,37 +40,32 @@ struct JobRow: Sendable {
         WHERE number=?
         """
 
-    /// The statements that write a new job.
-    struct Inserts {
-        var plain: RowWriter
-        var full: RowWriter
-        var payload: RowWriter
-        var update: RowWriter
-
-        init(_ database: Database) throws {
-            plain = try RowWriter(database, sql: insertPlainSQL)
-            full = try RowWriter(database, sql: insertSQL)
-            payload = try RowWriter(database, sql: insertPayloadSQL)
-            update = try RowWriter(database, sql: updateSQL)
+    static func insert(_ rows: [JobRow], in database: Database, values: BoundValues) throws {
+        let plain = rows.indices.filter { rows[$0].isPlain }
+        if !plain.isEmpty {
+            let inserter = RowInserter(sql: insertPlainSQL, values: values)
+            try inserter.insert(plain, in: database) { rows[$0].bindFirst(&$1) }
         }
+        if plain.count < rows.count {
+            var full = try RowWriter(database, sql: insertSQL, values: values)
+            for row in rows where !row.isPlain {
+                row.bindFirst(&full)
+                row.bindRest(&full)
+                try full.run()
+            }
+        }
+        if rows.contains(where: \.hasLargePayload) {
+            var payload = try RowWriter(database, sql: insertPayloadSQL)
+            for row in rows where row.hasLargePayload {
+                payload.bind(row.number)
+                payload.bind(row.job.spec.payload)
+                try payload.run()
+            }
+        }
+        try update(rows.filter { !$0.isAsSubmitted }, in: database, values: values)
     }
 
-    func insert(_ inserts: inout Inserts) throws {
-        if isPlain {
-            bindFirst(&inserts.plain)
-            try inserts.plain.run()
-        } else {
-            bindFirst(&inserts.full)
-            bindRest(&inserts.full)
-            try inserts.full.run()
-        }
-        if job.spec.payload.count > Self.inlinePayload {
-            inserts.payload.bind(number)
-            inserts.payload.bind(job.spec.payload)
-            try inserts.payload.run()
-        }
-        if !isAsSubmitted { try update(&inserts.update) }
-    }
+    private var hasLargePayload: Bool { job.spec.payload.count > Self.inlinePayload }
 
     /// Nothing more happened to it in the batch of its submission.
     private var isAsSubmitted: Bool {
@@ -90,7 +87,7 @@ struct JobRow: Sendable {
         row.bind(spec.jobClass.rawValue)
         row.bind(job.submittedAt.nanoseconds)
         row.bind(spec.source.rawValue)
-        if spec.payload.count > Self.inlinePayload { row.bindNull() } else { row.bind(spec.payload) }
+        if hasLargePayload { row.bindNull() } else { row.bind(spec.payload) }
         row.bind(job.state.rawValue)
         row.bind(spec.priority)
         row.bind(spec.retry.maxAttempts)
@@ -115,10 +112,14 @@ struct JobRow: Sendable {
         row.bind(spec.traceParent)
     }
 
-    func update(_ row: inout RowWriter) throws {
-        bindState(&row)
-        row.bind(number)
-        try row.run()
+    static func update(_ rows: [JobRow], in database: Database, values: BoundValues) throws {
+        if rows.isEmpty { return }
+        var update = try RowWriter(database, sql: updateSQL, values: values)
+        for row in rows {
+            row.bindState(&update)
+            update.bind(row.number)
+            try update.run()
+        }
     }
 
     private func bindState(_ row: inout RowWriter) {

@@ -71,13 +71,12 @@ public final class Ledger: Sendable {
             database: store.database, configuration: configuration, oldest: start.oldestSequence,
             newest: start.newestEvents, lastSequence: start.lastSequence, encode: encoders.event)
 
-        let writer = LedgerWriter(
-            database: store.database, path: store.path, index: index, events: events, queue: queue,
-            observers: observers, cursors: cursors, configuration: configuration, logger: logger, now: now,
-            start: start)
         observers.history.withLock { $0 = start.kept.size }
-        let thread = Thread { [end, database, observers] in
-            var writer = writer
+        let thread = Thread { [end, database, index, events, queue, observers, cursors] in
+            let writer = LedgerWriter(
+                database: database, path: store.path, index: index, events: events, queue: queue,
+                observers: observers, cursors: cursors, configuration: configuration, logger: logger, now: now,
+                start: start)
             writer.run()
             if let failure = writer.end {
                 // Left as it is, and locked, until the process is gone: what the disk holds is for the next start to
@@ -365,7 +364,7 @@ public final class Ledger: Sendable {
     /// Every job there ever was, by its state now or, when the retention has taken it, at its end.
     public var totals: [JobState: Int] { index.totals }
 
-    /// Jobs that have not ended, by class; a class without any may be absent.
+    /// Jobs that have not ended, for every class.
     public var counts: [JobClass: OpenCount] { index.openCounts }
 
     /// Why the newest commit failed, in one line; nil when it did not.

@@ -21,7 +21,7 @@ struct LedgerBatch {
     /// Events of agents that have an id, by it.
     private(set) var published: [String: Event] = [:]
     private(set) var lastSequence: UInt64
-    private var positions: [String: Int]
+    private var positions: [JobKey: Int]
     /// Jobs not ended, these changes included.
     private var openJobs: Int
     private let maxOpenJobs: Int
@@ -41,15 +41,15 @@ struct LedgerBatch {
     var isEmpty: Bool { changes.isEmpty && events.isEmpty }
 
     /// - Parameters:
-    ///   - isNew: certainly no job has this id.
+    ///   - isNew: the id was made for this job, so that there is no other with it.
     ///   - committed: the job as it stands before this batch.
     /// - Returns: the job after the command, and whether it was there before.
     mutating func apply(
-        _ command: JobMachine.Command, id: String, isNew: Bool = false, jitter: Double,
-        committed: (String) throws(OrchestratorError) -> JobRow?
+        _ command: JobMachine.Command, key: JobKey, isNew: Bool = false, jitter: Double,
+        committed: (JobKey) throws(OrchestratorError) -> JobRow?
     ) throws(OrchestratorError) -> (job: Job, existed: Bool) {
-        let position = isNew ? nil : positions[id]
-        let current = isNew ? nil : try row(id, committed: committed)
+        let position = isNew ? nil : positions[key]
+        let current = isNew ? nil : try row(key, committed: committed)
         var parents: [String: JobState] = [:]
         if current == nil, case .submit(let spec) = command {
             guard openJobs < maxOpenJobs else {
@@ -59,11 +59,11 @@ struct LedgerBatch {
                 ).because(.tooManyOpenJobs, ["limit": "\(maxOpenJobs)"])
             }
             for parent in spec.dependsOn {
-                guard let row = try row(parent, committed: committed) else { throw .unknownParent(parent) }
+                guard let row = try row(JobKey(parent), committed: committed) else { throw .unknownParent(parent) }
                 parents[parent] = row.job.state
             }
         }
-        let transition = try JobMachine.apply(command, to: current?.job, id: id, now: now, jitter: jitter)
+        let transition = try JobMachine.apply(command, to: current?.job, id: key.id, now: now, jitter: jitter)
         guard transition.changed else { return (transition.job, current != nil) }
 
         let news = transition.events
@@ -82,7 +82,8 @@ struct LedgerBatch {
         if let position {
             changes[position].row = row
         } else {
-            positions[id] = changes.count
+            // Nobody can name it before the answer to this batch.
+            if !isNew { positions[key] = changes.count }
             let formerEnd = current.flatMap { $0.job.state.isTerminal ? $0 : nil }
             let wasElsewhere = current.map { $0.job.claim != .here } ?? false
             changes.append(
@@ -100,11 +101,11 @@ struct LedgerBatch {
 
     /// Numbers an agent's event; the job that it is about stays as it is.
     mutating func publish(
-        _ published: AgentEvent, committed: (String) throws(OrchestratorError) -> JobRow?
+        _ published: AgentEvent, committed: (JobKey) throws(OrchestratorError) -> JobRow?
     ) throws(OrchestratorError) -> Event {
         var row: JobRow?
         if !published.jobID.isEmpty {
-            row = try self.row(published.jobID, committed: committed)
+            row = try self.row(JobKey(published.jobID), committed: committed)
             if row == nil { throw .noJob(published.jobID) }
         }
         lastSequence += 1
@@ -119,17 +120,19 @@ struct LedgerBatch {
     }
 
     private func row(
-        _ id: String, committed: (String) throws(OrchestratorError) -> JobRow?
+        _ key: JobKey, committed: (JobKey) throws(OrchestratorError) -> JobRow?
     ) throws(OrchestratorError) -> JobRow? {
-        if let position = positions[id] { return changes[position].row }
-        return try committed(id)
+        if let position = positions[key] { return changes[position].row }
+        return try committed(key)
     }
 
     /// After the last command: what later commands of the batch did to the parents of its new jobs.
     mutating func settleParents() {
         for index in changes.indices where !changes[index].parents.isEmpty {
             for parent in changes[index].parents.keys {
-                if let position = positions[parent] { changes[index].parents[parent] = changes[position].row.job.state }
+                if let position = positions[JobKey(parent)] {
+                    changes[index].parents[parent] = changes[position].row.job.state
+                }
             }
             let isOpen = !changes[index].row.job.state.isTerminal
             changes[index].row.job.openParents =

@@ -132,6 +132,14 @@ enum LedgerSchema {
                     UPDATE jobs SET claim = 1 WHERE state = 6 AND cancel_source = 'file_queue';
                     """)
         }
+        migrator.registerMigration("9: later events by job") { database in
+            // A job's first event has the job's number for its sequence and needs no index.
+            try database.execute(
+                sql: """
+                    DROP INDEX events_by_job;
+                    CREATE INDEX later_events_by_job ON events (job) WHERE sequence <> job;
+                    """)
+        }
         return migrator
     }
 }

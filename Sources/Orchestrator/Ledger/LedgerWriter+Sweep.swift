@@ -3,7 +3,7 @@ import Synchronization
 
 extension LedgerWriter {
     /// One slice of the retention, when one is due.
-    mutating func sweepASlice() {
+    func sweepASlice() {
         guard let due = nextSweep else { return answerSweepers(isOver: true) }
         guard removal.map(\.files.isDone) ?? (due <= .now || !sweepWaiters.isEmpty) else { return }
         let start = ContinuousClock.now
@@ -29,7 +29,7 @@ extension LedgerWriter {
     }
 
     /// Those who asked for a sweep want what follows from the jobs' states done as well.
-    private mutating func answerSweepers(isOver: Bool) {
+    private func answerSweepers(isOver: Bool) {
         if sweepWaiters.isEmpty { return }
         if isOver && !followUps.isDue(now: now()) {
             for waiter in sweepWaiters { waiter.resume() }
@@ -39,7 +39,7 @@ extension LedgerWriter {
         }
     }
 
-    private mutating func nextStep() throws -> Sweep.Step? {
+    private func nextStep() throws -> Sweep.Step? {
         let situation = Sweep.Situation(
             now: now(), oldestSequence: events.oldestSequence, lastSequence: lastSequence, sinkFloor: cursors.floor,
             kept: kept, isAwaited: { [followUps] in followUps.isAwaited($0) })
@@ -48,7 +48,7 @@ extension LedgerWriter {
         return try database.writeWithoutTransaction { try sweep.next(situation, in: $0) }
     }
 
-    private mutating func take(_ step: Sweep.Step) throws {
+    private func take(_ step: Sweep.Step) throws {
         var ids: [String] = []
         switch step {
         case .jobs(let victims), .outputs(let victims): ids = victims.filter(\.hasRun).map(\.id)
@@ -59,7 +59,7 @@ extension LedgerWriter {
         removal = (step, OutputRemoval(of: ids, remove) { [queue] in queue.nudge() })
     }
 
-    private mutating func drop(_ step: Sweep.Step) throws {
+    private func drop(_ step: Sweep.Step) throws {
         var newKept = kept
         switch step {
         case .events(let through):
@@ -92,8 +92,8 @@ extension LedgerWriter {
                     var gone = try RowWriter(
                         database,
                         sql: """
-                            INSERT INTO gone SELECT job, job_id, max(sequence) FROM events INDEXED BY events_by_job
-                            WHERE job = ? GROUP BY job
+                            INSERT INTO gone SELECT job, job_id, max(sequence) FROM (\(EventRow.ofJobsSQL("?1")))
+                            GROUP BY job
                             """)
                     var job = try RowWriter(database, sql: "DELETE FROM jobs WHERE number = ?")
                     var payload = try RowWriter(database, sql: "DELETE FROM large_payloads WHERE number = ?")

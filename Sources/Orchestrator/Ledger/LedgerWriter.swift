@@ -7,7 +7,7 @@ import Synchronization
 
 /// The ledger's one writer. On its own thread it takes everything that waits, applies it, commits it with one fsync, and
 /// only then shows it: first in memory, then to the callers, the streams and the observers.
-struct LedgerWriter {
+final class LedgerWriter {
     /// Jobs in one transaction, at most: bounds how long the first caller of a batch waits for the last.
     static let maxBatch = 4_096
 
@@ -37,6 +37,7 @@ struct LedgerWriter {
     var removal: (step: Sweep.Step, files: OutputRemoval)?
     var sweepWaiters: [CheckedContinuation<Void, Never>] = []
     let removeOutputs: Ledger.Configuration.RemoveOutputs?
+    private let values = BoundValues()
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
@@ -72,7 +73,7 @@ struct LedgerWriter {
         followUps = start.followUps
     }
 
-    mutating func run() {
+    func run() {
         while let work = queue.take(within: pause()) {
             for case .sweep(let caller) in work.requests { sweepWaiters.append(caller) }
             defer {
@@ -99,7 +100,7 @@ struct LedgerWriter {
     // MARK: What follows
 
     /// Until something is due; nil is until somebody asks for something.
-    private mutating func pause() -> Duration? {
+    private func pause() -> Duration? {
         var pauses: [Duration] = []
         let now = now()
         if let next = followUps.nextTime(now: now) {
@@ -113,7 +114,7 @@ struct LedgerWriter {
     }
 
     /// One transaction of it: callers come between.
-    private mutating func followUp() {
+    private func followUp() {
         if let rest = followUpsRest, rest > .now { return }
         let commands = followUps.due(now: now(), limit: Self.maxBatch)
         if commands.isEmpty { return }
@@ -124,7 +125,7 @@ struct LedgerWriter {
 
     /// - Returns: false when it failed, and nothing was changed.
     @discardableResult
-    private mutating func commit(_ requests: ArraySlice<LedgerRequest>, cursors: [String: UInt64]) -> Bool {
+    private func commit(_ requests: ArraySlice<LedgerRequest>, cursors: [String: UInt64]) -> Bool {
         if let end {
             for request in requests { refuse(request, end) }
             return false
@@ -210,7 +211,7 @@ struct LedgerWriter {
             .submission(submit(spec, isNew: isNew, to: &batch, in: database))
         case .submitMany(let specs, _): .submissions(submit(specs, to: &batch, in: database))
         case .change(let id, let command, _):
-            .job(apply(command, id: id, to: &batch, in: database).map(\.job))
+            .job(apply(command, key: JobKey(id), to: &batch, in: database).map(\.job))
         case .publish(let event, _): .publication(publish(event, to: &batch, in: database))
         case .followUp(let id, let command):
             followUp(command, id: id, to: &batch, in: database)
@@ -221,7 +222,7 @@ struct LedgerWriter {
     private func followUp(
         _ command: JobMachine.Command, id: String, to batch: inout LedgerBatch, in database: Database
     ) -> Answer {
-        if case .failure(let error) = apply(command, id: id, to: &batch, in: database) {
+        if case .failure(let error) = apply(command, key: JobKey(id), to: &batch, in: database) {
             logger.error("what follows for a job can't be applied: \(error)", metadata: .job(id, in: index))
         }
         return .nobodys
@@ -242,7 +243,7 @@ struct LedgerWriter {
                 }
                 return .success(Publication(event: known, alreadyExisted: true))
             }
-            let event = try batch.publish(agents) { id throws(OrchestratorError) in try committed(id, in: database) }
+            let event = try batch.publish(agents) { key throws(OrchestratorError) in try committed(key, in: database) }
             return .success(Publication(event: event, alreadyExisted: false))
         } catch {
             return .failure(error)
@@ -283,12 +284,12 @@ struct LedgerWriter {
     private func submit(
         _ spec: JobSpec, isNew: Bool, to batch: inout LedgerBatch, in database: Database
     ) -> Result<Submission, OrchestratorError> {
-        apply(.submit(spec), id: spec.id, isNew: isNew, to: &batch, in: database)
+        apply(.submit(spec), key: spec.key, isNew: isNew, to: &batch, in: database)
             .map { Submission(job: $0.job, alreadyExisted: $0.existed) }
     }
 
     private func apply(
-        _ command: JobMachine.Command, id: String, isNew: Bool = false, to batch: inout LedgerBatch,
+        _ command: JobMachine.Command, key: JobKey, isNew: Bool = false, to batch: inout LedgerBatch,
         in database: Database
     ) -> Result<(job: Job, existed: Bool), OrchestratorError> {
         let jitter: Double =
@@ -298,19 +299,19 @@ struct LedgerWriter {
             }
         do throws(OrchestratorError) {
             return .success(
-                try batch.apply(command, id: id, isNew: isNew, jitter: jitter) { id throws(OrchestratorError) in
-                    try committed(id, in: database)
+                try batch.apply(command, key: key, isNew: isNew, jitter: jitter) { key throws(OrchestratorError) in
+                    try committed(key, in: database)
                 })
         } catch {
             return .failure(error)
         }
     }
 
-    private func committed(_ id: String, in database: Database) throws(OrchestratorError) -> JobRow? {
-        if let row = index.row(id) { return row }
+    private func committed(_ key: JobKey, in database: Database) throws(OrchestratorError) -> JobRow? {
+        if let row = index.row(key) { return row }
         if index.size.isComplete { return nil }
         do {
-            return try JobRow.find(id, in: database)
+            return try JobRow.find(key.id, in: database)
         } catch {
             throw failure(for: error)
         }
@@ -324,19 +325,13 @@ struct LedgerWriter {
     ) throws -> Int {
         var rows = 0
         if !batch.isEmpty {
-            var inserts = try JobRow.Inserts(database)
-            var update = try RowWriter(database, sql: JobRow.updateSQL)
+            var (new, changed): ([JobRow], [JobRow]) = ([], [])
             for change in batch.changes {
-                if change.oldState == nil {
-                    try change.row.insert(&inserts)
-                } else {
-                    try change.row.update(&update)
-                }
+                if change.oldState == nil { new.append(change.row) } else { changed.append(change.row) }
             }
-            var event = try RowWriter(database, sql: EventRow.insertSQL)
-            for (entry, place) in zip(batch.events, batch.places) {
-                try EventRow.insert(entry, job: place.job, &event)
-            }
+            try JobRow.insert(new, in: database, values: values)
+            try JobRow.update(changed, in: database, values: values)
+            try EventRow.insert(batch.events, jobs: batch.places.map(\.job), in: database, values: values)
             try write(published: batch.published, in: database)
             var total = try RowWriter(database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)")
             for (state, count) in newTotals where totals[state] != count {

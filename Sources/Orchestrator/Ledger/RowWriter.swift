@@ -8,11 +8,14 @@ import GRDBSQLite
 struct RowWriter {
     private let statement: OpaquePointer
     private let database: Database
+    private let values: BoundValues
     private var position: Int32 = 0
 
-    init(_ database: Database, sql: String) throws {
+    /// - Parameter values: nobody else's between the first binding and `run`.
+    init(_ database: Database, sql: String, values: BoundValues = BoundValues()) throws {
         self.database = database
-        self.statement = try database.cachedStatement(sql: sql).sqliteStatement
+        self.values = values
+        statement = try database.cachedStatement(sql: sql).sqliteStatement
     }
 
     // A failed bind (out of memory, too large) leaves NULL, which the table's NOT NULL or the caller's `run` reports.
@@ -42,15 +45,11 @@ struct RowWriter {
     mutating func bind(_ text: String) {
         position += 1
         var text = text
-        // SQLite reads `count` bytes and no further; a NULL pointer would bind NULL, hence the "".
-        _ = text.withUTF8 { utf8 in
-            utf8.withMemoryRebound(to: CChar.self) { bytes in
-                if let start = bytes.baseAddress, bytes.count > 0 {
-                    sqlite3_bind_text(statement, position, start, Int32(bytes.count), Self.copy)
-                } else {
-                    sqlite3_bind_text(statement, position, "", 0, Self.copy)
-                }
-            }
+        text.withUTF8 { utf8 in
+            let (bytes, lifetime) = values.keep(UnsafeRawBufferPointer(utf8))
+            // SQLite reads `count` bytes and no further.
+            let characters = bytes.assumingMemoryBound(to: CChar.self)
+            sqlite3_bind_text(statement, position, characters, Int32(utf8.count), lifetime)
         }
     }
 
@@ -62,23 +61,90 @@ struct RowWriter {
     mutating func bind(_ bytes: [UInt8]) {
         position += 1
         bytes.withUnsafeBytes { buffer in
-            if buffer.count == 0 {
-                _ = sqlite3_bind_zeroblob(statement, position, 0)
-            } else {
-                _ = sqlite3_bind_blob(statement, position, buffer.baseAddress, Int32(buffer.count), Self.copy)
-            }
+            let (bytes, lifetime) = values.keep(buffer)
+            _ = sqlite3_bind_blob(statement, position, bytes, Int32(buffer.count), lifetime)
         }
     }
 
-    /// Writes the row and makes ready for the next.
+    /// Writes the row, or the rows of the statement, and makes ready for the next.
     mutating func run() throws {
         let code = sqlite3_step(statement)
         let message = code == SQLITE_DONE ? nil : String(cString: sqlite3_errmsg(database.sqliteConnection))
         sqlite3_reset(statement)
+        // It lives on, and must not refer to what is overwritten.
+        sqlite3_clear_bindings(statement)
         position = 0
+        values.forget()
         if let message { throw DatabaseError(resultCode: ResultCode(rawValue: code), message: message) }
     }
+}
 
-    /// SQLITE_TRANSIENT: SQLite copies the value before the call returns.
-    private static var copy: sqlite3_destructor_type { unsafeBitCast(-1, to: sqlite3_destructor_type.self) }
+/// New rows of one table, several to a statement: what SQLite does once for a statement costs it as much as half a row.
+struct RowInserter {
+    private static let rowsAtOnce = 8
+
+    struct SQL {
+        fileprivate let one: String
+        fileprivate let several: String
+
+        /// - Parameters:
+        ///   - insert: up to and with `VALUES`.
+        ///   - row: with its parentheses.
+        init(_ insert: String, row: String) {
+            one = "\(insert) \(row)"
+            several = "\(insert) \(Array(repeating: row, count: rowsAtOnce).joined(separator: ","))"
+        }
+    }
+
+    let sql: SQL
+    let values: BoundValues
+
+    /// - Parameter bind: binds all values of one row.
+    func insert<Rows: RandomAccessCollection>(
+        _ rows: Rows, in database: Database, bind: (Rows.Element, inout RowWriter) -> Void
+    ) throws {
+        var rest = rows[...]
+        if rest.count >= Self.rowsAtOnce {
+            var writer = try RowWriter(database, sql: sql.several, values: values)
+            repeat {
+                for row in rest.prefix(Self.rowsAtOnce) { bind(row, &writer) }
+                try writer.run()
+                rest = rest.dropFirst(Self.rowsAtOnce)
+            } while rest.count >= Self.rowsAtOnce
+        }
+        if rest.isEmpty { return }
+        var writer = try RowWriter(database, sql: sql.one, values: values)
+        for row in rest {
+            bind(row, &writer)
+            try writer.run()
+        }
+    }
+}
+
+/// The texts and blobs that are bound to a statement, from their binding until it has run: SQLite's own copies would be an
+/// allocation for each of them.
+final class BoundValues {
+    private static let room = 16 << 10
+
+    private var bytes: UnsafeMutableRawPointer?
+    private var used = 0
+
+    deinit { bytes?.deallocate() }
+
+    /// Where a value is until `forget`, and what SQLite is to be told of it. One that finds no room here stays where it is,
+    /// and SQLite copies it before the binding returns. Never a null pointer, which would bind NULL.
+    fileprivate func keep(_ value: UnsafeRawBufferPointer) -> (UnsafeRawPointer, sqlite3_destructor_type?) {
+        let bytes = self.bytes ?? .allocate(byteCount: Self.room, alignment: 1)
+        self.bytes = bytes
+        guard let source = value.baseAddress, value.count > 0 else { return (UnsafeRawPointer(bytes), nil) }
+        guard value.count <= Self.room - used else {
+            return (source, unsafeBitCast(-1, to: sqlite3_destructor_type.self))  // SQLITE_TRANSIENT
+        }
+        let target = bytes + used
+        target.copyMemory(from: source, byteCount: value.count)
+        used += value.count
+        return (UnsafeRawPointer(target), nil)
+    }
+
+    fileprivate func forget() { used = 0 }
 }

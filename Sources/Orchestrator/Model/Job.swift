@@ -5,7 +5,7 @@ public struct JobSpec: Sendable, Equatable {
     private var content: Shared<Fields>
 
     private struct Fields: Sendable, Equatable {
-        var id: String
+        var key: JobKey
         var jobClass: JobClass
         var payload: [UInt8]
         var priority: Int32
@@ -26,9 +26,11 @@ public struct JobSpec: Sendable, Equatable {
 
     /// The caller's idempotency key; empty asks the ledger for a UUIDv7.
     public var id: String {
-        get { fields.id }
-        set { fields.id = newValue }
+        get { fields.key.id }
+        set { fields.key = JobKey(newValue) }
     }
+    /// The id, for tables.
+    var key: JobKey { fields.key }
     public var jobClass: JobClass {
         get { fields.jobClass }
         set { fields.jobClass = newValue }
@@ -90,9 +92,9 @@ public struct JobSpec: Sendable, Equatable {
     ) {
         content = Shared(
             Fields(
-                id: id, jobClass: jobClass, payload: payload, priority: priority, labels: labels, timeout: timeout,
-                deadline: deadline, retry: retry, dependsOn: dependsOn, resources: resources, source: source,
-                traceParent: traceParent))
+                key: JobKey(id), jobClass: jobClass, payload: payload, priority: priority, labels: labels,
+                timeout: timeout, deadline: deadline, retry: retry, dependsOn: dependsOn, resources: resources,
+                source: source, traceParent: traceParent))
     }
 
     /// 32 hexadecimal digits.
@@ -276,6 +278,7 @@ public struct Job: Sendable, Equatable {
     }
 
     public var id: String { spec.id }
+    var key: JobKey { spec.key }
     public var jobClass: JobClass { spec.jobClass }
 
     /// When it fails with TIMEOUT unless it has ended.

@@ -4,7 +4,9 @@ struct Shared<Value: Sendable & Equatable>: Sendable {
 
     /// `@unchecked Sendable`: changed only by `Shared` while nobody else has it.
     private final class Content: @unchecked Sendable {
-        var value: Value
+        /// Not checked at run time: it is changed only through a `Shared` that is being changed itself, and that no other
+        /// one shares it with.
+        @exclusivity(unchecked) var value: Value
         init(_ value: Value) { self.value = value }
     }
 

@@ -7,12 +7,14 @@ import HeapModule
 /// over: only the ticket that `current` holds for a job counts.
 struct ClassQueue {
     struct Entry: Sendable, Equatable {
-        var id: String
+        var key: JobKey
         /// Higher first.
         var priority: Int32
         var submittedAt: Timestamp
         /// nil is at once.
         var notBefore: Timestamp?
+
+        var id: String { key.id }
     }
 
     private struct Ready: Comparable {
@@ -42,7 +44,7 @@ struct ClassQueue {
 
     private var ready = Heap<Ready>()
     private var delayed = Heap<Delayed>()
-    private var current: [String: UInt64] = [:]
+    private var current: [JobKey: UInt64] = [:]
     private var lastTicket: UInt64 = 0
 
     /// Jobs that wait, in a back-off or not.
@@ -51,7 +53,7 @@ struct ClassQueue {
     /// A job that waits already is replaced.
     mutating func insert(_ entry: Entry) {
         lastTicket += 1
-        current[entry.id] = lastTicket
+        current[entry.key] = lastTicket
         if let until = entry.notBefore {
             delayed.insert(Delayed(entry: entry, until: until, ticket: lastTicket))
         } else {
@@ -59,21 +61,23 @@ struct ClassQueue {
         }
     }
 
-    mutating func remove(_ id: String) {
-        guard current.removeValue(forKey: id) != nil, current.isEmpty else { return }
+    mutating func remove(_ key: JobKey) {
+        guard current.removeValue(forKey: key) != nil, current.isEmpty else { return }
         ready = Heap()
         delayed = Heap()
     }
 
     /// Takes the job whose turn it is.
     mutating func popFirst(now: Timestamp) -> Entry? {
-        while let first = delayed.min, first.until <= now || !isCurrent(first.entry.id, first.ticket) {
+        while let first = delayed.min, first.until <= now || !isCurrent(first.entry.key, first.ticket) {
             delayed.removeMin()
-            if isCurrent(first.entry.id, first.ticket) { ready.insert(Ready(entry: first.entry, ticket: first.ticket)) }
+            if isCurrent(first.entry.key, first.ticket) {
+                ready.insert(Ready(entry: first.entry, ticket: first.ticket))
+            }
         }
         while let first = ready.popMax() {
-            guard isCurrent(first.entry.id, first.ticket) else { continue }
-            current[first.entry.id] = nil
+            guard isCurrent(first.entry.key, first.ticket) else { continue }
+            current[first.entry.key] = nil
             return first.entry
         }
         return nil
@@ -82,7 +86,7 @@ struct ClassQueue {
     /// When the next back-off ends; perhaps that of a job that is gone, which costs one look too many.
     var nextTime: Timestamp? { delayed.min?.until }
 
-    private func isCurrent(_ id: String, _ ticket: UInt64) -> Bool { current[id] == ticket }
+    private func isCurrent(_ key: JobKey, _ ticket: UInt64) -> Bool { current[key] == ticket }
 }
 
 extension ClassQueue.Entry {
@@ -93,6 +97,6 @@ extension ClassQueue.Entry {
         let notBefore = job.notBefore.map {
             Timestamp.steady().advanced(by: min(Timestamp.now().duration(to: $0), longest))
         }
-        self.init(id: job.id, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
+        self.init(key: job.key, priority: job.spec.priority, submittedAt: job.submittedAt, notBefore: notBefore)
     }
 }

@@ -126,7 +126,7 @@ public final class Scheduler: Sendable {
                 switch job.state {
                 case .queued:
                     guard job.waitsForItsTurn else {
-                        state.core.withdrawn(job.id, job.jobClass)
+                        state.core.withdrawn(job.key, job.jobClass)
                         continue
                     }
                     guard change.oldState != .queued else { continue }
@@ -134,7 +134,7 @@ public final class Scheduler: Sendable {
                 case .running:
                     if job.isToStop { toCancel.append(job) }
                 case .succeeded, .failed, .cancelled:
-                    if change.oldState == .queued { state.core.withdrawn(job.id, job.jobClass) }
+                    if change.oldState == .queued { state.core.withdrawn(job.key, job.jobClass) }
                 case .submitted: break
                 }
             }

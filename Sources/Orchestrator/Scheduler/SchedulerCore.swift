@@ -41,8 +41,8 @@ struct SchedulerCore {
     }
 
     /// A waiting job shall not start any more. Harmless for one that does not wait.
-    mutating func withdrawn(_ id: String, _ jobClass: JobClass) {
-        queues[jobClass]?.remove(id)
+    mutating func withdrawn(_ key: JobKey, _ jobClass: JobClass) {
+        queues[jobClass]?.remove(key)
     }
 
     /// An attempt was running when the server started. It has a slot even beyond the limit: it is there.

@@ -158,7 +158,7 @@ public actor SlurmBridge {
             case .queued where job.slurm?.isOpen != true: enqueue(job)
             case .queued, .submitted, .running:
                 if job.isToStop { wantCancel(job.id) }
-            case .succeeded, .failed, .cancelled: waiting.remove(job.id)
+            case .succeeded, .failed, .cancelled: waiting.remove(job.key)
             }
         }
         countStates()
@@ -184,7 +184,7 @@ public actor SlurmBridge {
     }
 
     private func enqueue(_ job: Job) {
-        if job.waitsForItsTurn { waiting.insert(ClassQueue.Entry(job)) } else { waiting.remove(job.id) }
+        if job.waitsForItsTurn { waiting.insert(ClassQueue.Entry(job)) } else { waiting.remove(job.key) }
     }
 
     func makeTrack(_ job: Job, _ facts: SlurmFacts) -> SlurmTrack? {

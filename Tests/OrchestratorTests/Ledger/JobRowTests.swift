@@ -18,8 +18,7 @@ import Testing
         let database = try DatabaseQueue()
         try LedgerSchema.migrator.migrate(database)
         return try database.write { database in
-            var inserts = try JobRow.Inserts(database)
-            try JobRow(number: number, job: job).insert(&inserts)
+            try JobRow.insert([JobRow(number: number, job: job)], in: database, values: BoundValues())
             let row = try JobRow.find(job.id, in: database)
             #expect(row?.number == number)
             return row?.job
@@ -51,6 +50,44 @@ import Testing
             change(&spec)
             #expect(try stored(submitted(spec)) == submitted(spec))
         }
+    }
+
+    /// More than one statement takes, of all kinds, and larger together than what is kept for a statement.
+    @Test func `of many rows written together each is read as it was written`() throws {
+        let jobs = (1...50).map { number in
+            var spec = number % 7 == 0 ? Self.full : Self.plain
+            spec.id = "\(spec.id) \(number)"
+            if number % 7 != 0, number > 10 { spec.payload = [UInt8](repeating: 0x20, count: 150 * number) }
+            var job = submitted(spec)
+            job.lastSequence = UInt64(number)
+            if number % 11 == 0 { job.state = .cancelled }
+            return job
+        }
+        let database = try DatabaseQueue()
+        try LedgerSchema.migrator.migrate(database)
+        let read = try database.write { database in
+            let rows = jobs.map { JobRow(number: $0.lastSequence, job: $0) }
+            try JobRow.insert(rows, in: database, values: BoundValues())
+            return try JobRow.fetchAll(database, sql: JobRow.selectSQL + " ORDER BY number")
+        }
+        #expect(read.map(\.job) == jobs)
+    }
+
+    @Test func `of many events written together each is read as it was written`() throws {
+        let events = (1...29).map { number in
+            Event(
+                sequence: UInt64(number), type: number % 5 == 0 ? EventType(rawValue: "agent.step") : .taskSubmitted,
+                jobID: number % 3 == 0 ? "" : "job \(number)", time: Timestamp(nanoseconds: Int64(number)),
+                attempt: UInt32(number), state: number % 3 == 0 ? nil : .running,
+                data: [UInt8](repeating: 0x61, count: number % 4 * 3_000), source: "agent")
+        }
+        let database = try DatabaseQueue()
+        try LedgerSchema.migrator.migrate(database)
+        let read = try database.write { database in
+            try EventRow.insert(events, jobs: events.map { $0.sequence / 2 }, in: database, values: BoundValues())
+            return try Row.fetchAll(database, sql: EventRow.selectSQL + " ORDER BY sequence").map(EventRow.event)
+        }
+        #expect(read == events)
     }
 
     /// As when it is cancelled before the commit of its submission.

@@ -13,14 +13,14 @@ import Testing
         parent.state = .running
         parent.attempt = 1
         let row = JobRow(number: 1, job: parent)
-        func committed(_ id: String) -> JobRow? { id == "parent" ? row : nil }
+        func committed(_ key: JobKey) -> JobRow? { key.id == "parent" ? row : nil }
 
         var batch = LedgerBatch(lastSequence: 2, openJobs: 1, maxOpenJobs: 10, now: now)
         let spec = JobSpec(id: "child", dependsOn: ["parent"])
-        let child = try batch.apply(.submit(spec), id: "child", jitter: 0, committed: committed)
+        let child = try batch.apply(.submit(spec), key: JobKey("child"), jitter: 0, committed: committed)
         #expect(child.job.openParents == 1)
         let outcome = AttemptOutcome(exitCode: failure == nil ? 0 : 1, failure: failure)
-        _ = try batch.apply(.finish(attempt: 1, outcome), id: "parent", jitter: 0, committed: committed)
+        _ = try batch.apply(.finish(attempt: 1, outcome), key: JobKey("parent"), jitter: 0, committed: committed)
         batch.settleParents()
         let change = try #require(batch.changes.first { $0.row.job.id == "child" })
         #expect(change.parents == ["parent": state])

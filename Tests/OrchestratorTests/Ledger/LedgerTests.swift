@@ -118,7 +118,11 @@ import Testing
         for job in jobs { #expect(ledger.cachedJob(job.id) == job) }
         #expect(try await ledger.allEvents() == events)
         #expect(ledger.openJobs().map(\.id) == ["running", "queued"])
-        #expect(ledger.counts == [.cpuShort: OpenCount(running: 1), .cpuLong: OpenCount(queued: 1)])
+        let none = OpenCount()
+        #expect(
+            ledger.counts == [
+                .cpuShort: OpenCount(running: 1), .cpuLong: OpenCount(queued: 1), .gpu: none, .gpuSlurm: none,
+            ])
         #expect(ledger.totals[.failed] == 1 && ledger.totals[.queued] == 1)
         #expect(ledger.cursor("sink") == 5 && ledger.cursor("other") == nil)
         #expect(try await ledger.submit(JobSpec(id: "next")).job.lastSequence == UInt64(events.count + 1))

@@ -340,6 +340,10 @@ import Testing
         await ledger.sweep()
         #expect(try await kept(ledger) == ["j3", "j4"])
         try await ledger.run("j4")
+        // Of one that is kept and one that is gone.
+        let page = try await ledger.events.page(
+            after: 0, filter: EventFilter(jobIDs: ["j1", "j4"]), maxBytes: 1 << 20)
+        #expect(page.records.map(\.sequence) == [1, 4, 5, 6])
         await ledger.close()
     }
 }

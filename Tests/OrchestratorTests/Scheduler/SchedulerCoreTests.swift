@@ -11,7 +11,7 @@ import Testing
         _ id: String, priority: Int32 = 0, submitted: Int64 = 0, notBefore: Int64? = nil
     ) -> ClassQueue.Entry {
         ClassQueue.Entry(
-            id: id, priority: priority, submittedAt: time(submitted), notBefore: notBefore.map { time($0) })
+            key: JobKey(id), priority: priority, submittedAt: time(submitted), notBefore: notBefore.map { time($0) })
     }
 
     @Test mutating func `a class starts up to its limit, and the next when one has ended`() {
@@ -56,9 +56,9 @@ import Testing
         core.enqueued(entry("a"), .cpuShort)
         core.enqueued(entry("b", notBefore: 1), .cpuShort)
         core.enqueued(entry("c"), .cpuShort)
-        core.withdrawn("a", .cpuShort)
-        core.withdrawn("b", .cpuShort)
-        core.withdrawn("unknown", .gpu)
+        core.withdrawn(JobKey("a"), .cpuShort)
+        core.withdrawn(JobKey("b"), .cpuShort)
+        core.withdrawn(JobKey("unknown"), .gpu)
         #expect(core.next(now: time(9)).starts.map(\.id) == ["c"])
         #expect(core.loads[.cpuShort]?.waiting == 0)
     }
