@@ -47,14 +47,18 @@ static void copy_of(struct copy *copy, const char *table, const char *order) {
     snprintf(sql, sizeof sql, "SELECT * FROM %s ORDER BY %s LIMIT 1", table, order);
     if (sqlite3_prepare_v2(database, sql, -1, &select, NULL) != SQLITE_OK) fail(sql);
     if (sqlite3_step(select) != SQLITE_ROW) fail("no job in the ledger");
-    copy->columns = sqlite3_column_count(select);
-    int length = snprintf(sql, sizeof sql, "INSERT INTO %s VALUES (?", table);
-    for (int at = 0; at < copy->columns; at++) {
-        copy->values[at] = sqlite3_value_dup(sqlite3_column_value(select, at));
-        copy->names[at] = strdup(sqlite3_column_name(select, at));
-        if (at > 0) length += snprintf(sql + length, sizeof sql - (size_t)length, ",?");
+    // Only what is not NULL: the ledger binds no more for a job that asks for nothing special.
+    char names[2048] = "", marks[256] = "";
+    for (int at = 0; at < sqlite3_column_count(select); at++) {
+        if (sqlite3_column_type(select, at) == SQLITE_NULL) continue;
+        const char *name = sqlite3_column_name(select, at);
+        copy->values[copy->columns] = sqlite3_value_dup(sqlite3_column_value(select, at));
+        copy->names[copy->columns] = strdup(name);
+        if (copy->columns > 0) strcat(names, ","), strcat(marks, ",");
+        strcat(names, name), strcat(marks, "?");
+        copy->columns++;
     }
-    snprintf(sql + length, sizeof sql - (size_t)length, ")");
+    snprintf(sql, sizeof sql, "INSERT INTO %s (%s) VALUES (%s)", table, names, marks);
     sqlite3_finalize(select);
     if (sqlite3_prepare_v2(database, sql, -1, &copy->insert, NULL) != SQLITE_OK) fail(sql);
 }
@@ -88,7 +92,7 @@ int main(int argc, char **argv) {
     run("PRAGMA synchronous = FULL");
     run("PRAGMA cache_size = -16000");
     run("PRAGMA wal_autocheckpoint = 4000");
-    struct copy job, event;
+    struct copy job = {0}, event = {0};
     sqlite3_stmt *row = NULL;
     if (is_ledger) {
         copy_of(&job, "jobs", "number DESC");
