@@ -15,7 +15,7 @@ final class JobIndex: Sendable {
     }
 
     private struct State {
-        var entries: [JobKey: Entry] = [:]
+        var entries = JobTable<Entry>()
         /// Oldest end first.
         var ended: Deque<JobKey> = []
         var endedBytes = 0

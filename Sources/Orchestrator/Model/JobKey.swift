@@ -3,11 +3,14 @@
 struct JobKey: Hashable, Sendable {
     let id: String
     /// Seeded for each process: nobody outside can choose ids that collide.
-    private let hash: Int
+    let hash: Int
 
-    init(_ id: String) {
+    init(_ id: String) { self.init(id, hash: id.hashValue) }
+
+    /// For a test that wants hashes to collide.
+    init(_ id: String, hash: Int) {
         self.id = id
-        hash = id.hashValue
+        self.hash = hash
     }
 
     static func == (left: JobKey, right: JobKey) -> Bool { left.hash == right.hash && left.id == right.id }

@@ -44,7 +44,7 @@ struct ClassQueue {
 
     private var ready = Heap<Ready>()
     private var delayed = Heap<Delayed>()
-    private var current: [JobKey: UInt64] = [:]
+    private var current = JobTable<UInt64>()
     private var lastTicket: UInt64 = 0
 
     /// Jobs that wait, in a back-off or not.
