@@ -59,7 +59,22 @@ def strace(calls: str, file: Path, *more: str) -> list[str]:
 @contextlib.contextmanager
 def failing(pid: int, calls: str, file: Path) -> Iterator[None]:
     """While the block runs, the process' calls on the file fail."""
-    with subprocess.Popen(strace(calls, file, "-p", str(pid)), stderr=subprocess.PIPE, text=True) as tracer:
+    with attached(strace(calls, file, "-p", str(pid))):
+        yield
+
+
+@contextlib.contextmanager
+def tracing(pid: int, calls: str, output: Path) -> Iterator[None]:
+    """While the block runs, the process' calls are written to a file."""
+    program = shutil.which("strace")
+    assert program is not None, "no strace: run scripts/setup"
+    with attached([program, "-f", "-e", f"trace={calls}", "-o", str(output), "-p", str(pid)]):
+        yield
+
+
+@contextlib.contextmanager
+def attached(command: list[str]) -> Iterator[None]:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
         assert tracer.stderr is not None
         first = tracer.stderr.readline()
         if "attached" not in first:

@@ -8,6 +8,8 @@ public final class EventLog: Sendable {
     /// Rows of history looked at for one page, at most, so that a rare filter can't hold a database reader for long.
     static let rowsScanned: UInt64 = 50_000
     static let rowsRead = 2_000
+    /// More than these, and SQLite looks through the rows rather than for each job.
+    private static let jobsLookedFor = 1_000
     /// Newest events kept as values, for the sinks: whichever limit comes first, that of the ring among them.
     static let recentEvents = 4_096
     static let recentBytes = 16 << 20
@@ -145,7 +147,8 @@ public final class EventLog: Sendable {
                     """,
                 arguments: StatementArguments(ids + ids))
             if numbers.isEmpty { return EventPage(after: after, through: until, records: []) }
-            // A job has few events, whatever the log's length.
+            // A job has few events, whatever the log's length. One id may have been that of many jobs by now.
+            if numbers.count > jobsLookedFor { until = min(until, after + rowsScanned) }
             source = "(\(EventRow.ofJobsSQL(numbers.map { String($0) }.joined(separator: ","))))"
         } else if !filter.types.isEmpty {
             until = min(until, after + rowsScanned)

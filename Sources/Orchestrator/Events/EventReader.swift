@@ -56,11 +56,11 @@ public final class EventReader {
             switch log.ring.place(after: cursor) {
             case .caughtUp: return outcome(.caughtUp)
             case .older: return outcome(.needsHistory)
-            case .segment(let segment, let index):
+            case .segment(let segment, let indexes):
                 let room = UnsafeMutableRawBufferPointer(rebasing: target[written...])
                 written +=
                     filter.isAll && awaited == nil
-                    ? readRun(segment, from: index, into: room) : readChosen(segment, from: index, into: room)
+                    ? readRun(segment, indexes, into: room) : readChosen(segment, indexes, into: room)
             }
         }
     }
@@ -74,26 +74,25 @@ public final class EventReader {
     /// The filter to pass to `EventLog.page`.
     public var pageFilter: EventFilter { filter }
 
-    /// Everything from `index` on, as one piece.
+    /// All of them, as one piece.
     private func readRun(
-        _ segment: EventSegment, from index: Int, into target: UnsafeMutableRawBufferPointer
+        _ segment: EventSegment, _ indexes: Range<Int>, into target: UnsafeMutableRawBufferPointer
     ) -> Int {
-        let count = segment.count
-        let start = segment.start(of: index) + offset
-        let length = min(segment.start(of: count) - start, target.count)
+        let start = segment.start(of: indexes.lowerBound) + offset
+        let length = min(segment.start(of: indexes.upperBound) - start, target.count)
         if let base = target.baseAddress { segment.copy(from: start, count: length, to: base) }
-        let consumed = segment.events(endingBy: start + length, limit: count)
-        if consumed > index { cursor = segment.firstSequence + UInt64(consumed) - 1 }
+        let consumed = segment.events(endingBy: start + length, limit: indexes.upperBound)
+        if consumed > indexes.lowerBound { cursor = segment.firstSequence + UInt64(consumed) - 1 }
         offset = start + length - segment.start(of: consumed)
         return length
     }
 
     /// Event by event, as the filter says.
     private func readChosen(
-        _ segment: EventSegment, from index: Int, into target: UnsafeMutableRawBufferPointer
+        _ segment: EventSegment, _ indexes: Range<Int>, into target: UnsafeMutableRawBufferPointer
     ) -> Int {
         var written = 0
-        for index in index..<segment.count {
+        for index in indexes {
             let record = segment.record(index)
             if filter.admits(type: record.type, jobID: record.jobID) {
                 let start = segment.start(of: index) + offset

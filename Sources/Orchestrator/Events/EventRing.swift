@@ -11,8 +11,9 @@ final class EventRing: Sendable {
     }
 
     enum Place {
-        /// The event after the cursor is in this segment, at this index.
-        case segment(EventSegment, index: Int)
+        /// The event after the cursor is in this segment, at the first of these indexes; the others are those after it
+        /// that may be read.
+        case segment(EventSegment, Range<Int>)
         /// There is none yet.
         case caughtUp
         /// It is older than the ring.
@@ -33,7 +34,7 @@ final class EventRing: Sendable {
         state = Mutex(State(lastSequence: lastSequence))
     }
 
-    /// Of the newest event appended; before the first, what the ring was made with.
+    /// Of the newest event that may be read; before the first, what the ring was made with.
     var lastSequence: UInt64 { state.withLock { $0.lastSequence } }
 
     /// The writer only; the events that come after the newest.
@@ -87,7 +88,9 @@ final class EventRing: Sendable {
                 if state.segments[middle].firstSequence <= cursor + 1 { low = middle } else { high = middle - 1 }
             }
             let segment = state.segments[low]
-            return .segment(segment, index: Int(cursor + 1 - segment.firstSequence))
+            // Not those of a batch that is still being appended: a cursor is never ahead of `lastSequence`.
+            let end = min(segment.count, Int(state.lastSequence + 1 - segment.firstSequence))
+            return .segment(segment, Int(cursor + 1 - segment.firstSequence)..<end)
         }
     }
 }

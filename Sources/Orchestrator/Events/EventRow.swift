@@ -4,7 +4,7 @@ import GRDB
 /// An event and its row: the one place that knows the columns' order.
 enum EventRow {
     private static let insertSQL = RowInserter.SQL(
-        "INSERT INTO events (sequence, job, job_id, type, time, attempt, state, data, source) VALUES",
+        into: "events (sequence, job, job_id, type, time, attempt, state, data, source)",
         row: "(?,?,?,?,?,?,?,?,?)")
     static let selectSQL = selectSQL(from: "events")
 

@@ -109,9 +109,10 @@ final class JobIndex: Sendable {
 
     /// The retention has taken these.
     func drop(_ ids: [String]) {
+        let keys = ids.map { JobKey($0) }
         let forgotten = state.withLock { state in
-            state.dropped += ids.count
-            let entries = ids.compactMap { state.entries.removeValue(forKey: JobKey($0)) }
+            state.dropped += keys.count
+            let entries = keys.compactMap { state.entries.removeValue(forKey: $0) }
             if !entries.isEmpty {
                 state.endedBytes -= entries.reduce(0) { $0 + Self.weight($1.row.job) }
                 state.ended.removeAll { state.entries[$0] == nil }
@@ -158,10 +159,11 @@ final class JobIndex: Sendable {
     /// Sets how many parents jobs wait for; those that wait for none any more come back, oldest submission first.
     func release(_ releases: [FollowUps.Release]) -> [Job] {
         if releases.isEmpty { return [] }
+        let keys = releases.map { JobKey($0.id) }
         let released = state.withLock { state in
             var released: [JobRow] = []
-            for release in releases {
-                guard let entry = state.entries[JobKey(release.id)] else { continue }
+            for (key, release) in zip(keys, releases) {
+                guard let entry = state.entries[key] else { continue }
                 entry.row.job.openParents = release.openParents
                 if release.openParents == 0 { released.append(entry.row) }
             }

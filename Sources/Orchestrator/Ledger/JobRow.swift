@@ -17,7 +17,7 @@ struct JobRow: Sendable {
 
     // MARK: Writing
 
-    static let insertSQL = """
+    private static let insertSQL = """
         INSERT INTO jobs (number, id, class, submitted_at, source, payload, state, priority, max_attempts, last_sequence,
             attempt, unstarted_attempts, exit_code, signal,
             timeout_ns, initial_backoff_ns, max_backoff_ns, retry_on, labels, depends_on, deadline_ns, cpus,
@@ -26,14 +26,13 @@ struct JobRow: Sendable {
         """
     /// The same for those that ask for nothing of what most jobs ask nothing of: binding a NULL costs as much as a value.
     private static let insertPlainSQL = RowInserter.SQL(
-        """
-        INSERT INTO jobs (number, id, class, submitted_at, source, payload, state, priority, max_attempts, last_sequence,
+        into: """
+            jobs (number, id, class, submitted_at, source, payload, state, priority, max_attempts, last_sequence,
             attempt, unstarted_attempts, exit_code, signal)
-        VALUES
-        """,
+            """,
         row: "(?,?,?,?,?,?,?,?,?,?,0,0,0,0)")
-    static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
-    static let updateSQL = """
+    private static let insertPayloadSQL = "INSERT INTO large_payloads (number, payload) VALUES (?,?)"
+    private static let updateSQL = """
         UPDATE jobs SET state=?, priority=?, attempt=?, unstarted_attempts=?, started_at=?, finished_at=?, not_before=?,
             exit_code=?, signal=?, failure_reason=?, error=?, slurm_job_id=?, cancel_reason=?, cancel_source=?,
             last_sequence=?, expired=?, output_bytes=?, result=?, slurm=?, claim=?
@@ -55,7 +54,7 @@ struct JobRow: Sendable {
             }
         }
         if rows.contains(where: \.hasLargePayload) {
-            var payload = try RowWriter(database, sql: insertPayloadSQL)
+            var payload = try RowWriter(database, sql: insertPayloadSQL, values: values)
             for row in rows where row.hasLargePayload {
                 payload.bind(row.number)
                 payload.bind(row.job.spec.payload)

@@ -35,8 +35,8 @@ struct JobTable<Value> {
         // Those behind it that were displaced move up, so that no search ends at the hole.
         var index = (hole + 1) & mask
         while hashes[index] != 0 {
-            let distanceFromHome = (index - hashes[index]) & mask
-            if distanceFromHome >= (index - hole) & mask {
+            let distanceFromHome = (index &- hashes[index]) & mask
+            if distanceFromHome >= (index &- hole) & mask {
                 hashes.swapAt(hole, index)
                 entries.swapAt(hole, index)
                 hole = index

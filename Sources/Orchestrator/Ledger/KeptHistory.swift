@@ -55,9 +55,9 @@ struct KeptHistory: Equatable {
             finishedAt: stored["outputs_through_time"] ?? .min, number: stored["outputs_through_number"] ?? 0)
     }
 
-    func write(replacing old: KeptHistory, in database: Database) throws {
+    func write(replacing old: KeptHistory, in database: Database, values bound: BoundValues) throws {
         guard self != old else { return }
-        var row = try RowWriter(database, sql: "INSERT OR REPLACE INTO kept (name, value) VALUES (?,?)")
+        var row = try RowWriter(database, sql: "INSERT OR REPLACE INTO kept (name, value) VALUES (?,?)", values: bound)
         for (new, old) in zip(values, old.values) where new.value != old.value {
             row.bind(new.name)
             row.bind(new.value)

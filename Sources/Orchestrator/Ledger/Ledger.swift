@@ -72,11 +72,12 @@ public final class Ledger: Sendable {
             newest: start.newestEvents, lastSequence: start.lastSequence, encode: encoders.event)
 
         observers.history.withLock { $0 = start.kept.size }
-        let thread = Thread { [end, database, index, events, queue, observers, cursors] in
-            let writer = LedgerWriter(
-                database: database, path: store.path, index: index, events: events, queue: queue,
-                observers: observers, cursors: cursors, configuration: configuration, logger: logger, now: now,
-                start: start)
+        // The thread's alone from here on.
+        nonisolated(unsafe) let writer = LedgerWriter(
+            database: store.database, path: store.path, index: index, events: events, queue: queue,
+            observers: observers, cursors: cursors, configuration: configuration, logger: logger, now: now,
+            start: start)
+        let thread = Thread { [end, database, observers] in
             writer.run()
             if let failure = writer.end {
                 // Left as it is, and locked, until the process is gone: what the disk holds is for the next start to

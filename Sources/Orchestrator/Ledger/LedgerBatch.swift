@@ -82,7 +82,7 @@ struct LedgerBatch {
         if let position {
             changes[position].row = row
         } else {
-            // Nobody can name it before the answer to this batch.
+            // One whose id `Ledger.prepared` made can't be named by anybody before the answer to this batch.
             if !isNew { positions[key] = changes.count }
             let formerEnd = current.flatMap { $0.job.state.isTerminal ? $0 : nil }
             let wasElsewhere = current.map { $0.job.claim != .here } ?? false

@@ -78,7 +78,7 @@ extension LedgerWriter {
             if let last = victims.last { newKept.outputsThrough = last.mark }
             try database.writeWithoutTransaction { database in
                 try database.inTransaction(.immediate) {
-                    try newKept.write(replacing: kept, in: database)
+                    try newKept.write(replacing: kept, in: database, values: values)
                     return .commit
                 }
             }
@@ -105,7 +105,7 @@ extension LedgerWriter {
                         payload.bind(victim.mark.number)
                         try payload.run()
                     }
-                    try newKept.write(replacing: kept, in: database)
+                    try newKept.write(replacing: kept, in: database, values: values)
                     return .commit
                 }
             }

@@ -37,7 +37,7 @@ final class LedgerWriter {
     var removal: (step: Sweep.Step, files: OutputRemoval)?
     var sweepWaiters: [CheckedContinuation<Void, Never>] = []
     let removeOutputs: Ledger.Configuration.RemoveOutputs?
-    private let values = BoundValues()
+    let values = BoundValues()
 
     /// What a caller is told once the batch is durable.
     private enum Answer {
@@ -154,7 +154,7 @@ final class LedgerWriter {
                 do {
                     try database.inTransaction(.immediate) {
                         rows = try write(batch, cursors: cursors, totals: newTotals, in: database)
-                        try newKept.write(replacing: kept, in: database)
+                        try newKept.write(replacing: kept, in: database, values: values)
                         return .commit
                     }
                 } catch {
@@ -333,7 +333,8 @@ final class LedgerWriter {
             try JobRow.update(changed, in: database, values: values)
             try EventRow.insert(batch.events, jobs: batch.places.map(\.job), in: database, values: values)
             try write(published: batch.published, in: database)
-            var total = try RowWriter(database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)")
+            var total = try RowWriter(
+                database, sql: "INSERT OR REPLACE INTO totals (state, jobs) VALUES (?,?)", values: values)
             for (state, count) in newTotals where totals[state] != count {
                 total.bind(state.rawValue)
                 total.bind(count)
@@ -342,7 +343,8 @@ final class LedgerWriter {
             rows += batch.changes.count + batch.events.count
         }
         if !cursors.isEmpty {
-            var cursor = try RowWriter(database, sql: "INSERT OR REPLACE INTO cursors (name, sequence) VALUES (?,?)")
+            var cursor = try RowWriter(
+                database, sql: "INSERT OR REPLACE INTO cursors (name, sequence) VALUES (?,?)", values: values)
             for (name, sequence) in cursors {
                 cursor.bind(name)
                 cursor.bind(sequence)
@@ -355,7 +357,8 @@ final class LedgerWriter {
 
     private func write(published: [String: Event], in database: Database) throws {
         if published.isEmpty { return }
-        var row = try RowWriter(database, sql: "INSERT OR REPLACE INTO published (id, sequence) VALUES (?,?)")
+        var row = try RowWriter(
+            database, sql: "INSERT OR REPLACE INTO published (id, sequence) VALUES (?,?)", values: values)
         for (id, event) in published {
             row.bind(id)
             row.bind(event.sequence)

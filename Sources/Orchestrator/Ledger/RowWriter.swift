@@ -4,7 +4,7 @@ import GRDBSQLite
 /// A cached prepared statement with its values bound straight through SQLite's C interface: at a hundred thousand rows a
 /// second the boxing of every value by GRDB's `StatementArguments` would cost more than the insert.
 ///
-/// Lives within one database access. Values are bound in the order of the `?`s.
+/// Lives within one database access. Values are bound in the order of the parameters, all of them for each `run`.
 struct RowWriter {
     private let statement: OpaquePointer
     private let database: Database
@@ -68,6 +68,7 @@ struct RowWriter {
 
     /// Writes the row, or the rows of the statement, and makes ready for the next.
     mutating func run() throws {
+        assert(position == sqlite3_bind_parameter_count(statement), "a value is missing or too many")
         let code = sqlite3_step(statement)
         let message = code == SQLITE_DONE ? nil : String(cString: sqlite3_errmsg(database.sqliteConnection))
         sqlite3_reset(statement)
@@ -80,6 +81,9 @@ struct RowWriter {
 }
 
 /// New rows of one table, several to a statement: what SQLite does once for a statement costs it as much as half a row.
+///
+/// A row that can't be inserted leaves those before it in the table, so that the transaction has to be rolled back, as it
+/// is after any error: to undo the statement alone, SQLite would write the pages that it changes into a temporary file.
 struct RowInserter {
     private static let rowsAtOnce = 8
 
@@ -88,11 +92,12 @@ struct RowInserter {
         fileprivate let several: String
 
         /// - Parameters:
-        ///   - insert: up to and with `VALUES`.
-        ///   - row: with its parentheses.
-        init(_ insert: String, row: String) {
-            one = "\(insert) \(row)"
-            several = "\(insert) \(Array(repeating: row, count: rowsAtOnce).joined(separator: ","))"
+        ///   - table: and its columns.
+        ///   - row: the values of one, with their parentheses.
+        init(into table: String, row: String) {
+            one = "INSERT INTO \(table) VALUES \(row)"
+            let rows = Array(repeating: row, count: rowsAtOnce).joined(separator: ",")
+            several = "INSERT OR FAIL INTO \(table) VALUES \(rows)"
         }
     }
 
@@ -134,12 +139,12 @@ final class BoundValues {
     /// Where a value is until `forget`, and what SQLite is to be told of it. One that finds no room here stays where it is,
     /// and SQLite copies it before the binding returns. Never a null pointer, which would bind NULL.
     fileprivate func keep(_ value: UnsafeRawBufferPointer) -> (UnsafeRawPointer, sqlite3_destructor_type?) {
+        if let source = value.baseAddress, value.count > Self.room - used {
+            return (source, unsafeBitCast(-1, to: sqlite3_destructor_type.self))  // SQLITE_TRANSIENT
+        }
         let bytes = self.bytes ?? .allocate(byteCount: Self.room, alignment: 1)
         self.bytes = bytes
         guard let source = value.baseAddress, value.count > 0 else { return (UnsafeRawPointer(bytes), nil) }
-        guard value.count <= Self.room - used else {
-            return (source, unsafeBitCast(-1, to: sqlite3_destructor_type.self))  // SQLITE_TRANSIENT
-        }
         let target = bytes + used
         target.copyMemory(from: source, byteCount: value.count)
         used += value.count

@@ -4,12 +4,13 @@ import Testing
 
 @Suite struct JobTableTests {
     /// Hashes of few values put many ids into one run of places, which also goes around the end of the table.
-    @Test(arguments: [1, 7, 64, Int.max]) func `a table says what a dictionary says`(hashes: Int) {
+    @Test(arguments: [1, 7, 64, Int.max], [0, Int.min])
+    func `a table says what a dictionary says`(hashes: Int, first: Int) {
         let seed = UInt64.random(in: .min ... .max)
         var generator = SeededRandom(seed: seed)
         var table = JobTable<Int>()
         var model: [String: Int] = [:]
-        func key(_ id: String) -> JobKey { JobKey(id, hash: id.hashValue % hashes) }
+        func key(_ id: String) -> JobKey { JobKey(id, hash: first &+ id.hashValue % hashes) }
         for step in 0..<20_000 {
             let id = "job \(Int.random(in: 0..<300, using: &generator))"
             switch Int.random(in: 0..<10, using: &generator) {
