@@ -28,7 +28,7 @@ def test_submissions_write_nothing_but_the_ledger(server: Server, tmp_path: Path
     stub = server.stub()
 
     def submit(ids: list[str], payload: bytes) -> None:
-        jobs = [pb.SubmitJobRequest(job_id=id, job_class=pb.JOB_CLASS_CPU_LONG, payload=payload) for id in ids]
+        jobs = [pb.SubmitJobRequest(job_id=each, job_class=pb.JOB_CLASS_CPU_LONG, payload=payload) for each in ids]
         results = stub.SubmitJobs(pb.SubmitJobsRequest(jobs=jobs), timeout=60).results
         assert not [result.error for result in results if result.HasField("error")]
 
