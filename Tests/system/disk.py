@@ -47,13 +47,17 @@ def small_disk(directory: Path, mebibytes: int) -> Iterator[SmallDisk]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def strace(calls: str, file: Path, *more: str) -> list[str]:
-    """The command by which each of the calls on this file fails with EIO (strace(1))."""
+def strace_program() -> str:
     program = shutil.which("strace")
     assert program is not None, "no strace: run scripts/setup"
+    return program
+
+
+def strace(calls: str, file: Path, *more: str) -> list[str]:
+    """The command by which each of the calls on this file fails with EIO (strace(1))."""
     # Names as the kernel tells them.
     path = os.path.realpath(file)
-    return [program, "-f", "-P", path, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO", *more]
+    return [strace_program(), "-f", "-P", path, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO", *more]
 
 
 @contextlib.contextmanager
@@ -66,9 +70,7 @@ def failing(pid: int, calls: str, file: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def tracing(pid: int, calls: str, output: Path) -> Iterator[None]:
     """While the block runs, the process' calls are written to a file."""
-    program = shutil.which("strace")
-    assert program is not None, "no strace: run scripts/setup"
-    with attached([program, "-f", "-e", f"trace={calls}", "-o", str(output), "-p", str(pid)]):
+    with attached([strace_program(), "-f", "-e", f"trace={calls}", "-o", str(output), "-p", str(pid)]):
         yield
 
 

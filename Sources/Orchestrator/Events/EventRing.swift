@@ -58,7 +58,6 @@ final class EventRing: Sendable {
         let gone = state.withLock { state in
             state.segments.append(segment)
             state.bytes += capacity
-            state.lastSequence = event.sequence
             var gone: [EventSegment] = []
             while state.segments.count > 1, let first = state.segments.first, isTooMuch(state, without: first) {
                 state.bytes -= first.capacity

@@ -22,7 +22,9 @@ struct JobTable<Value> {
 
     /// Makes room for so many at once.
     mutating func reserveCapacity(_ capacity: Int) {
-        while !Self.fits(capacity, in: hashes.count) { grow() }
+        var places = hashes.count
+        while !Self.fits(capacity, in: places) { places = Self.more(than: places) }
+        if places > hashes.count { grow(to: places) }
     }
 
     @discardableResult
@@ -53,43 +55,38 @@ struct JobTable<Value> {
 
     private static func hash(of key: JobKey) -> Int { key.hash == 0 ? 1 : key.hash }
 
+    private static func more(than places: Int) -> Int { max(16, 2 * places) }
+
     private func find(_ key: JobKey) -> Int? {
         if hashes.isEmpty { return nil }
-        let hash = Self.hash(of: key)
-        var index = hash & mask
-        while hashes[index] != 0 {
-            if hashes[index] == hash, entries[index]?.id == key.id { return index }
-            index = (index + 1) & mask
-        }
-        return nil
+        let index = place(for: key)
+        return hashes[index] == 0 ? nil : index
     }
 
-    private mutating func insert(_ value: Value, for key: JobKey) {
-        if let index = find(key) {
-            entries[index] = (key.id, value)
-            return
-        }
-        if !Self.fits(count + 1, in: hashes.count) { grow() }
+    /// Where it is, or else the empty place where it would be.
+    private func place(for key: JobKey) -> Int {
         let hash = Self.hash(of: key)
-        let index = Self.free(for: hash, in: hashes)
-        hashes[index] = hash
-        entries[index] = (key.id, value)
-        count += 1
-    }
-
-    private static func free(for hash: Int, in hashes: [Int]) -> Int {
-        let mask = hashes.count - 1
         var index = hash & mask
-        while hashes[index] != 0 { index = (index + 1) & mask }
+        while hashes[index] != 0, hashes[index] != hash || entries[index]?.id != key.id { index = (index + 1) & mask }
         return index
     }
 
-    private mutating func grow() {
-        let places = max(16, 2 * hashes.count)
+    private mutating func insert(_ value: Value, for key: JobKey) {
+        if !Self.fits(count + 1, in: hashes.count) { grow(to: Self.more(than: hashes.count)) }
+        let index = place(for: key)
+        if hashes[index] == 0 {
+            hashes[index] = Self.hash(of: key)
+            count += 1
+        }
+        entries[index] = (key.id, value)
+    }
+
+    private mutating func grow(to places: Int) {
         var newHashes = [Int](repeating: 0, count: places)
         var newEntries = [Entry?](repeating: nil, count: places)
         for index in hashes.indices where hashes[index] != 0 {
-            let target = Self.free(for: hashes[index], in: newHashes)
+            var target = hashes[index] & (places - 1)
+            while newHashes[target] != 0 { target = (target + 1) & (places - 1) }
             newHashes[target] = hashes[index]
             swap(&newEntries[target], &entries[index])
         }

@@ -18,14 +18,16 @@ import Testing
         let ring = EventRing(maxEvents: 64, maxBytes: 1 << 20, lastSequence: 0)
         ring.append([event(1)]) { _ in [1] }
         var seen = 0
-        ring.append([event(2), event(3)]) { event in
+        // Of more than a segment, which is 8 events here.
+        ring.append((2...20).map(event)) { event in
             seen += 1
             #expect(ring.lastSequence == 1)
             #expect(indexes(ring.place(after: 0)) == 0..<1)
             #expect(indexes(ring.place(after: 1)) == nil)
             return [UInt8(event.sequence)]
         }
-        #expect(seen == 2 && ring.lastSequence == 3)
-        #expect(indexes(ring.place(after: 0)) == 0..<3 && indexes(ring.place(after: 2)) == 2..<3)
+        #expect(seen == 19 && ring.lastSequence == 20)
+        #expect(indexes(ring.place(after: 0)) == 0..<8 && indexes(ring.place(after: 2)) == 2..<8)
+        #expect(indexes(ring.place(after: 18)) == 2..<4 && indexes(ring.place(after: 20)) == nil)
     }
 }

@@ -54,8 +54,12 @@ static void copy_of(struct copy *copy, const char *table, const char *order) {
         const char *name = sqlite3_column_name(select, at);
         copy->values[copy->columns] = sqlite3_value_dup(sqlite3_column_value(select, at));
         copy->names[copy->columns] = strdup(name);
-        if (copy->columns > 0) strcat(names, ","), strcat(marks, ",");
-        strcat(names, name), strcat(marks, "?");
+        if (copy->columns > 0) {
+            strcat(names, ",");
+            strcat(marks, ",");
+        }
+        strcat(names, name);
+        strcat(marks, "?");
         copy->columns++;
     }
     snprintf(sql, sizeof sql, "INSERT INTO %s (%s) VALUES (%s)", table, names, marks);
