@@ -114,13 +114,16 @@ def test_while_the_controller_is_away_a_requeue_is_to_be_tried_again(
 
 
 def with_late_requeue(server: Server, directory: Path, ran: Path) -> None:
-    """Lets `scontrol requeue` reach Slurm only when the job, told by a file, has ended by itself, and well."""
+    """Lets the first `scontrol requeue` reach Slurm only when the job, told by a file, has ended by itself, and well.
+
+    A client that asks again may come when the job waits in the queue once more, and is not to wait for its end.
+    """
     wrapper = directory / "bin"
     wrapper.mkdir()
     for name in ("sbatch", "squeue", "sacct", "scancel"):
         (wrapper / name).symlink_to(f"/usr/bin/{name}")
     (wrapper / "scontrol").write_text(
-        f'#!/bin/sh\n[ $1 = requeue ] || exec /usr/bin/scontrol "$@"\ntouch {ran}.end\n'
+        f'#!/bin/sh\n[ $1 = requeue ] && [ ! -e {ran}.end ] || exec /usr/bin/scontrol "$@"\ntouch {ran}.end\n'
         "until squeue --noheader --states=COMPLETED --format=%i | grep -qx $2; do sleep 0.05; done\n"
         f'while [ -e {ran}.hold ]; do sleep 0.05; done\nexec /usr/bin/scontrol "$@"\n'
     )
