@@ -94,9 +94,9 @@ struct LedgerStore {
                 let followUps = try Self.followUps(&open, in: database)
                 let jobs = open + (try Self.newestEnded(configuration, in: database))
                 let events = try Self.newestEvents(configuration, in: database)
-                var totals: [JobState: Int] = [:]
+                var ended: [JobState: Int] = [:]
                 for row in try Row.fetchAll(database, sql: "SELECT state, jobs FROM totals") {
-                    if let state = JobState(rawValue: row[0]) { totals[state] = row[1] }
+                    if let state = JobState(rawValue: row[0]) { ended[state] = row[1] }
                 }
                 var cursors: [String: UInt64] = [:]
                 for row in try Row.fetchAll(database, sql: "SELECT name, sequence FROM cursors") {
@@ -107,11 +107,11 @@ struct LedgerStore {
                 let slurmIdentity = try String.fetchOne(database, sql: "SELECT id FROM slurm_identity")
                 let kept = try KeptHistory(database)
                 return Start(
-                    jobs: jobs, totals: totals,
+                    jobs: jobs, totals: open.reduce(into: ended) { $0[$1.job.state, default: 0] += 1 },
                     newestEvents: events,
                     oldestSequence: UInt64(oldest ?? 1), lastSequence: UInt64(last ?? 0), cursors: cursors,
                     followUps: followUps, slurmIdentity: slurmIdentity ?? "", kept: kept,
-                    droppedJobs: max(0, totals.values.reduce(0, +) - open.count - kept.size.endedJobs))
+                    droppedJobs: max(0, ended.values.reduce(0, +) - kept.size.endedJobs))
             }
         } catch let error as OrchestratorError {
             throw error

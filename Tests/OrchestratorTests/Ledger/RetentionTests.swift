@@ -336,6 +336,8 @@ import Testing
         try database.close()
         let ledger = try open(Retention(jobs: .init(count: 1)))
         #expect(ledger.history == HistorySize(endedJobs: 3, outputs: 2))
+        let totals = ledger.totals.filter { $0.value > 0 }
+        #expect(totals == [.succeeded: 1, .failed: 1, .cancelled: 1, .queued: 1])
         #expect(try await ledger.submit(JobSpec(id: "j2")).alreadyExisted)
         await ledger.sweep()
         #expect(try await kept(ledger) == ["j3", "j4"])
