@@ -141,6 +141,35 @@ import Testing
         await ledger.close()
     }
 
+    @Test func `an id that a thousand jobs had finds all their events, a stretch of the log at a time`() async throws {
+        let first = try open(Retention())
+        _ = try await first.submit(JobSpec(id: "first"))
+        await first.close()
+        let database = try DatabasePool(path: directory.path + "/ledger.sqlite")
+        try await database.write { database in
+            try database.execute(
+                sql: """
+                    WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 120000)
+                    INSERT INTO events (sequence, job, job_id, type, time, attempt, state, data, source)
+                    SELECT i, i, CASE WHEN i % 100 = 0 THEN 'again' ELSE 'other-' || i END, type, time, attempt, state,
+                        data, source FROM n, (SELECT * FROM events);
+                    INSERT INTO gone SELECT job, job_id, sequence FROM events WHERE job_id = 'again';
+                    """)
+        }
+        try database.close()
+        let ledger = try open(Retention())
+        var (after, found): (UInt64, [UInt64]) = (0, [])
+        while after < ledger.events.lastSequence {
+            let page = try await ledger.events.page(
+                after: after, filter: EventFilter(jobIDs: ["again"]), maxBytes: 1 << 20)
+            try #require(page.through > after && page.through - after <= EventLog.rowsScanned)
+            found += page.records.map(\.sequence)
+            after = page.through
+        }
+        #expect(found == Array(stride(from: 100, through: 120_000, by: 100)))
+        await ledger.close()
+    }
+
     // MARK: Jobs
 
     @Test(arguments: [10_000, 0]) func `ended jobs go by count, the first to end first`(recentJobs: Int) async throws {
