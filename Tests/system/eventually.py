@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], what: str, timeout: float = 30) -> T:
+def eventually(condition: Callable[[], T], what: str, timeout: float = 60) -> T:
     """The first true value of ``condition``; fails with ``what`` when there was none in time."""
     deadline = time.monotonic() + timeout
     while True:

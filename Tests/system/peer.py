@@ -26,7 +26,7 @@ from attacker import (
 
 PADDED, WITH_PRIORITY = 0x8, 0x20
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 OTHER_SERVER = os.environ.get("CONFORMANCE_ADDRESS")
 """HOST:PORT of another server to try the tests of conformance/ on, such as nghttpd's."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -91,14 +92,17 @@ def test_a_subscriber_outlives_a_restart_of_the_server(server: Server, client: C
     assert_each_ended_once(seen, ["before", "after"])
 
 
-def test_wait_outlives_a_restart_of_the_server(server: Server, client: Client) -> None:
-    job = client.submit(["sh", "-c", "sleep 3; echo __DSPY_RESULT__:1"], job_id="long")
+def test_wait_outlives_a_restart_of_the_server(server: Server, client: Client, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    script = f"until test -e {gate}; do sleep 0.05; done; echo __DSPY_RESULT__:1"
+    job = client.submit(["sh", "-c", script], job_id="long")
     ended: list[object] = []
     thread = threading.Thread(target=lambda: ended.append(client.wait(job.job_id, timeout=90).result), daemon=True)
     thread.start()
     eventually(lambda: client.status("long").state == "running", "the job running")
     server.kill()
     server.start()
+    gate.touch()
     thread.join(90)
     assert ended == [1]
 

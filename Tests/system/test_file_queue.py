@@ -62,9 +62,9 @@ def test_a_task_written_in_place_is_taken_once_it_is_whole(server: Server) -> No
     with (server.queue / "pending" / "in-place.json").open("w") as file:
         file.write(text[:20])
         file.flush()
-        # The server has looked at the inbox since the first half was there.
+        # The server has looked at the inbox since the first half was there, which it gives up after 2 s.
         drop(server, "meanwhile", task("meanwhile", ["true"]))
-        server.done_file("meanwhile")
+        eventually(lambda: not (server.queue / "pending/meanwhile.json").exists(), "the server's look")
         file.write(text[20:])
     assert server.done_file("in-place")["status"] == "completed"
     assert os.listdir(server.queue / "failed") == []

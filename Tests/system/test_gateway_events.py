@@ -280,6 +280,8 @@ def test_the_overview_has_what_the_page_needs(server: Server, client: Client) ->
     for name, command in (("good", "true"), ("bad", "false")):
         client.submit([command], job_id=name)
         client.wait(name, timeout=60)
+    # Counted a moment after its end is told.
+    eventually(lambda: sum(server.request("/v1/overview").json["activity"]["failed"]) == 1, "both counted")
     overview = server.request("/v1/overview").json
     assert overview["totals"]["succeeded"] == overview["totals"]["failed"] == 1
     activity = overview["activity"]

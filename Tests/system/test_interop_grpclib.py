@@ -49,7 +49,7 @@ def run(address: str) -> Run:
         async def connected() -> None:
             host, port = address.split(":")
             async with Channel(host, int(port)) as channel:
-                await asyncio.wait_for(case(Stub(channel)), 30)
+                await asyncio.wait_for(case(Stub(channel)), 120)
 
         asyncio.run(connected())
 

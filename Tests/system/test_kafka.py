@@ -53,7 +53,7 @@ def test_every_event_comes_keyed_by_its_job_and_as_in_the_event_file(
 def test_brokers_that_go_down_hold_nobody_up_and_lose_nothing(kafka_server: Server, cluster: Cluster) -> None:
     with kafka_server.client() as client:
         run(client, 5, "before")
-        eventually(caught_up(kafka_server, "kafka"), "every event taken")
+        eventually(caught_up(kafka_server, "kafka"), "every event taken", 90)
         cluster.take_down(2)
         run(client, 5, "two-left")
         cluster.take_down(1, 3)
@@ -67,7 +67,7 @@ def test_brokers_that_go_down_hold_nobody_up_and_lose_nothing(kafka_server: Serv
         assert kafka_server.request("/readyz").status == 200
         cluster.bring_up(1, 2, 3)
         last = run(client, 5, "after")
-    eventually(caught_up(kafka_server, "kafka"), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken", 90)
     eventually(lambda: health(kafka_server, "kafka") == {"status": "healthy"}, "health says that Kafka is back")
     messages = read_by_aiokafka(cluster)
     assert sequences(messages) == set(range(1, last + 1))
@@ -82,7 +82,7 @@ def test_brokers_that_take_turns_at_being_down_lose_nothing(kafka_server: Server
             cluster.take_down(broker)
             last = run(client, 4, f"turn-{turn}")
             cluster.bring_up(broker)
-    eventually(caught_up(kafka_server, "kafka"), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken", 90)
     messages = read_by_confluent(cluster)
     assert sequences(messages) == set(range(1, last + 1))
     assert_ordered_by_job(messages)
@@ -109,7 +109,7 @@ def test_a_stop_does_not_wait_for_brokers_that_are_away(kafka_server: Server, cl
     assert kafka_server.stop() == 0
     cluster.bring_up(1, 2, 3)
     kafka_server.start()
-    eventually(caught_up(kafka_server, "kafka"), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken", 90)
     assert sequences(read_by_aiokafka(cluster)) == set(range(1, last + 1))
 
 
@@ -120,7 +120,7 @@ def test_a_crash_loses_nothing(kafka_server: Server, cluster: Cluster) -> None:
     kafka_server.start()
     with kafka_server.client() as client:
         last = run(client, 3, "after")
-    eventually(caught_up(kafka_server, "kafka"), "every event taken")
+    eventually(caught_up(kafka_server, "kafka"), "every event taken", 90)
     messages = read_by_confluent(cluster)
     assert sequences(messages) == set(range(1, last + 1))
     assert_ordered_by_job(messages)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -168,7 +167,10 @@ def test_a_batch_is_limited_and_an_empty_one_is_nothing(server: Server) -> None:
     assert batch(server) == []
 
 
-def test_a_batch_is_one_transaction(server: Server, tmp_path: Path) -> None:
+def test_a_batch_is_one_transaction(server: Server, client: Client) -> None:
+    # None of them starts, which would be commits as well.
+    occupy(client)
+
     def commits() -> float:
         lines = server.request("/metrics").text.splitlines()
         return sum(
@@ -182,5 +184,5 @@ def test_a_batch_is_one_transaction(server: Server, tmp_path: Path) -> None:
     )
     assert next(submitted).job_id == "job-999"
     submitted.cancel()
-    # Besides it there are the starts and ends of the few that run at once.
-    assert commits() - before < 500
+    # Beside it there are those of the places up to which the sinks have come, one a second.
+    assert commits() - before < 100

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from eventually import eventually
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from refusals import refused
@@ -133,6 +134,8 @@ def test_no_job_id_becomes_a_label(server: Server, client: Client) -> None:
 
 def test_the_rpc_tells_the_same_numbers(server: Server, client: Client) -> None:
     run_some(client)
+    # Counted a moment after its end is told.
+    eventually(lambda: client.metrics().classes["cpu_short"].failed == 1, "both counted")  # type: ignore[index]
     metrics = client.metrics()
     stats = metrics.classes["cpu_short"]  # type: ignore[index]
     assert (stats.submitted, stats.succeeded, stats.failed, stats.inflight, stats.queue_depth) == (2, 1, 1, 0, 0)

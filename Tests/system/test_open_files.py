@@ -66,7 +66,8 @@ def test_more_than_is_allowed_is_refused_with_the_way_out(limited: LimitedServer
 
 
 def test_when_no_descriptor_is_left_connections_wait_and_are_served_later(limited: LimitedServer) -> None:
-    limited.flags = ("--max-open-files", "300")
+    # Connections that say nothing stay.
+    limited.flags = ("--max-open-files", "300", "--rpc-preface-timeout-seconds", "0")
     limited.start()
     host, port = limited.rpc.split(":")
     held: list[socket.socket] = []

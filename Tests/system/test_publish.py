@@ -49,7 +49,7 @@ def test_an_agents_event_reaches_every_reader_in_its_place(server: Server, clien
     )
     line = lines[0]
     assert (line["sequence"], line["data"]["task_id"], line["source"]) == (4, "a", "agent")
-    assert 'events_published_total{type="agent"} 1' in server.request("/metrics").text
+    eventually(lambda: 'events_published_total{type="agent"} 1' in server.request("/metrics").text, "it counted")
     assert client.status("a").last_sequence == 3
 
 

@@ -55,14 +55,16 @@ def test_a_failure_and_a_cancellation_are_told_apart(client: Client) -> None:
     assert endless.cancelled()
 
 
-def test_a_handle_outlives_kill_and_restart_of_the_server(server: Server, client: Client) -> None:
-    job = client.submit(shell("sleep 1; echo __DSPY_RESULT__:1"))
+def test_a_handle_outlives_kill_and_restart_of_the_server(server: Server, client: Client, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = client.submit(shell(f"until test -e {gate}; do sleep 0.05; done; echo __DSPY_RESULT__:1"))
     outcome: list[object] = []
     thread = threading.Thread(target=lambda: outcome.append(job.result(timeout=90)), daemon=True)
     thread.start()
     eventually(lambda: client.get(job.job_id).state == "running", "the job running")
     server.kill()
     server.start()
+    gate.touch()
     thread.join(90)
     assert outcome == [1]
 
@@ -74,7 +76,7 @@ def test_cancelling_an_ended_job_changes_nothing(client: Client) -> None:
 
 
 def test_health_is_serving_until_the_server_is_gone(server: Server) -> None:
-    with server.client(timeout=2) as client:
+    with server.client(timeout=5) as client:
         assert client.health() is Health.SERVING
         server.stop()
         with pytest.raises(OrchestratorError):

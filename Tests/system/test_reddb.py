@@ -25,7 +25,7 @@ def reddb() -> Iterator[RedDB]:
 def reddb_server(tmp_path: Path, reddb: RedDB) -> Iterator[Server]:
     made = Server(
         tmp_path,
-        *["--reddb-timeout-seconds", "1", "--reddb-give-up-seconds", "1"],
+        *["--reddb-timeout-seconds", "5", "--reddb-give-up-seconds", "1"],
         REDDB_URL=reddb.url,
         REDDB_TOKEN=TOKEN,
     )

@@ -98,7 +98,7 @@ def test_a_job_goes_through_by_rpc_and_by_file(project: Project) -> None:
 @pytest.mark.timeout(900)
 def test_sigterm_gives_jobs_their_grace_and_exits_0(project: Project) -> None:
     project.up("orchestrator")
-    project.orch("submit", "--id", "runs", "--", "sleep", "3")
+    project.orch("submit", "--id", "runs", "--", "sleep", "15")
     eventually(lambda: project.states()["runs"] == "running", "the job runs")
     container = project.orchestrator
     before = time.monotonic()

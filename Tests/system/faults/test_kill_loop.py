@@ -43,6 +43,7 @@ def test_fifty_kills_lose_no_acknowledged_job_and_repeat_none(server: Server, tm
         eventually(lambda: len(follower.seen) >= len(log), "the subscriber at the end of the log")
     assert follower.stop()[: len(log)] == log
     assert len(load.acknowledged) > LIVES
+    wanted = {event.sequence for event in log}
+    eventually(lambda: {event["sequence"] for event in server.logged_events()} >= wanted, "all of it in the event file")
     logged = [event["sequence"] for event in server.logged_events()]
-    assert set(logged) >= {event.sequence for event in log}
     assert list(dict.fromkeys(logged)) == sorted(set(logged)), "after removing repeats the file is in order"

@@ -23,4 +23,4 @@ def until_state(client: Client, name: str, state: str) -> Job:
         job = client.status(name)
         return job if job.state == state else None
 
-    return eventually(look, f"{name} {state}")  # type: ignore[return-value]
+    return eventually(look, f"{name} {state}", 90)  # type: ignore[return-value]

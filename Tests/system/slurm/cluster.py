@@ -28,13 +28,13 @@ class Cluster:
         shape = {f"SLURM_UP_{name.upper()}": value for name, value in self.shape.items()}
         environment = os.environ | {"SLURM_UP_PORT": str(self.port)} | shape
         done = subprocess.run(
-            [ROOT / "scripts/slurm-up", self.directory], env=environment, capture_output=True, text=True, timeout=120
+            [ROOT / "scripts/slurm-up", self.directory], env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return self
 
     def close(self) -> None:
-        subprocess.run([ROOT / "scripts/slurm-down", self.directory], check=True, timeout=60)
+        subprocess.run([ROOT / "scripts/slurm-down", self.directory], check=True, timeout=180)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -56,7 +56,7 @@ class Cluster:
         """Cancels all jobs, and waits until the nodes are free."""
         self.run("scancel", f"--user={os.getuid()}")
         busy = ("squeue", "--noheader", "--states=PD,R,S,CG,CF")
-        eventually(lambda: not self.run(*busy), "an empty queue")
+        eventually(lambda: not self.run(*busy), "an empty queue", 90)
 
     def daemon(self, name: str) -> int:
         """The pid of one of its daemons."""

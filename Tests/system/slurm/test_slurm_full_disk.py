@@ -36,7 +36,7 @@ def test_a_job_that_can_write_nothing_fails_rather_than_succeed_unrun(
         disk.fill()
     finally:
         cluster.run("scontrol", "update", "partitionname=main", "state=UP")
-    job = client.wait("unrun", timeout=60)
+    job = client.wait("unrun", timeout=90)
     assert (job.state, job.failure_reason, job.exit_code) == ("failed", "exit_code", 1), job
     assert "left nothing in" in job.error
     assert "disk full" in job.error
@@ -47,5 +47,5 @@ def test_the_end_of_a_job_that_filled_its_disk_is_slurms_word(
     client: Client, disk: SmallDisk, code: int, state: str
 ) -> None:
     submit(client, shell(f"cat /dev/zero >ballast 2>/dev/null; exit {code}"), "fills")
-    job = client.wait("fills", timeout=60)
+    job = client.wait("fills", timeout=90)
     assert (job.state, job.exit_code) == (state, code), job

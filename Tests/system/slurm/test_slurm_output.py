@@ -47,9 +47,9 @@ def test_a_flood_without_a_line_end_is_cut_and_ends_as_it_would_have(
     # While it runs: the beginning, and the end of what is kept.
     eventually(lambda: len(output(server, "flood")) == CAP, "as much as is kept")
     assert output(server, "flood", "?tail=5") == b"xxxxx"
-    assert client.status("flood").state == "running"
+    until_state(client, "flood", "running")
     gate.touch()
-    job = client.wait("flood", timeout=30)
+    job = client.wait("flood", timeout=90)
     assert (job.failure_reason, job.exit_code, job.signal) == ("exit_code", 7, 0), job
 
     chunks = list(client.logs("flood", stream="stdout"))
@@ -71,7 +71,7 @@ def test_a_result_behind_a_flood_is_found_and_the_jobs_own_files_are_whole(
     own = tmp_path / "own"
     script = f"{FLOOD} | tee {own} >&2; {FLOOD}; echo; echo '__DSPY_RESULT__:{{\"loss\": 1}}'"
     submit(client, shell(script), "result")
-    job = client.wait("result", timeout=60)
+    job = client.wait("result", timeout=90)
     assert (job.state, job.result) == ("succeeded", {"loss": 1}), job
     assert own.stat().st_size == WRITTEN
 
@@ -82,7 +82,7 @@ def test_a_job_that_slurm_ends_may_still_say_its_last_words(client: Client, clus
     running = until_state(client, "ended", "running")
     eventually(lambda: text(client, "ended") == b"ready\n", "its first words")
     cluster.run("scancel", running.slurm_job_id)
-    assert client.wait("ended", timeout=30).state == "cancelled"
+    assert client.wait("ended", timeout=90).state == "cancelled"
     assert text(client, "ended") == b"ready\nlast words\n"
 
 
@@ -97,7 +97,7 @@ def test_output_shows_up_as_it_is_written(client: Client, tmp_path: Path) -> Non
 
 def test_what_a_command_leaves_running_does_not_keep_its_job(client: Client) -> None:
     submit(client, shell("sleep 600 & echo done"), "left")
-    job = client.wait("left", timeout=30)
+    job = client.wait("left", timeout=90)
     assert job.state == "succeeded"
     assert text(client, "left") == b"done\n"
 
@@ -108,11 +108,11 @@ def test_a_requeued_attempt_keeps_to_the_same_bound(
     ran = tmp_path / "ran"
     submit(client, shell(f"{FLOOD}; echo x >> {ran}; [ $(wc -l < {ran}) -gt 1 ] || sleep 600"), "again")
     eventually(ran.exists, "the first run's output written", timeout=60)
-    running = client.status("again")
+    running = until_state(client, "again", "running")
     client.requeue("again")
     until_state(client, "again", "submitted")
     cluster.run("scontrol", "update", f"jobid={running.slurm_job_id}", "StartTime=now+2seconds")
-    assert client.wait("again", timeout=60).state == "succeeded"
+    assert client.wait("again", timeout=90).state == "succeeded"
     assert sum(file.stat().st_size for file in attempt(server, "again").iterdir() if file.is_file()) < CAP + (5 << 20)
     *_, last = client.logs("again", stream="stdout")
     assert last.truncated

@@ -38,7 +38,7 @@ def test_a_requeued_job_goes_on_under_its_id_with_the_restart_counted(
     # It waits already, and is left alone.
     assert client.requeue("again", "once more") == waiting
     soon(cluster, running.slurm_job_id)
-    job = client.wait("again", timeout=60)
+    job = client.wait("again", timeout=90)
     assert (job.state, job.attempt, job.slurm_job_id) == ("succeeded", 1, running.slurm_job_id), job
     assert server.request("/slurm/status/again").json["restarts"] == 1
     log = history(client, job.last_sequence)
@@ -88,7 +88,7 @@ def test_what_is_not_in_slurm_is_refused_with_the_remedy(
         with pytest.raises(FailedPrecondition, match="is of class cpu_short"):
             client.requeue("local")
         gate.touch()
-        assert client.wait("batch", timeout=30).state == "succeeded"
+        assert client.wait("batch", timeout=90).state == "succeeded"
         with pytest.raises(FailedPrecondition, match="has ended as succeeded"):
             client.requeue("batch")
 
@@ -128,7 +128,7 @@ def with_late_requeue(server: Server, directory: Path, ran: Path) -> None:
         f'while [ -e {ran}.hold ]; do sleep 0.05; done\nexec /usr/bin/scontrol "$@"\n'
     )
     (wrapper / "scontrol").chmod(0o755)
-    server.flags += ("--slurm-bin", str(wrapper))
+    server.flags += ("--slurm-bin", str(wrapper), "--slurm-command-seconds", "60")
 
 
 def submit_edge(client: Client, ran: Path) -> Job:
@@ -138,7 +138,7 @@ def submit_edge(client: Client, ran: Path) -> Job:
 
 
 def assert_edge_ended(client: Client, ran: Path, *, runs: int) -> None:
-    job = client.wait("edge", timeout=60)
+    job = client.wait("edge", timeout=90)
     log = history(client, job.last_sequence)
     assert (job.state, job.attempt) == ("succeeded", 1), job
     assert len(ran.read_text().splitlines()) == runs
@@ -149,7 +149,7 @@ def test_a_job_that_ends_as_it_is_requeued_ends_once(stopped_server: Server, clu
     # Slurm runs it again all the same.
     ran = tmp_path / "ran"
     with_late_requeue(stopped_server, tmp_path, ran)
-    with stopped_server.start().client() as client:
+    with stopped_server.start().client(timeout=90) as client:
         running = submit_edge(client, ran)
         client.requeue("edge")
         until_state(client, "edge", "submitted")
@@ -163,7 +163,7 @@ def test_killed_once_slurm_has_the_requeue_it_ends_once(
     ran = tmp_path / "ran"
     with_late_requeue(stopped_server, tmp_path, ran)
     stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"] = "after-requeue"
-    with stopped_server.start().client() as client:
+    with stopped_server.start().client(timeout=90) as client:
         running = submit_edge(client, ran)
         with ThreadPoolExecutor() as pool:
             asked = pool.submit(client.requeue, "edge", "a hung node")
@@ -171,7 +171,7 @@ def test_killed_once_slurm_has_the_requeue_it_ends_once(
             del stopped_server.environment["ORCHESTRATOR_SLURM_FAULT"]
             stopped_server.start()
             # The client asks again by itself.
-            asked.result(60)
+            asked.result(90)
         until_state(client, "edge", "submitted")
         soon(cluster, running.slurm_job_id)
         assert_edge_ended(client, ran, runs=2)
@@ -186,7 +186,7 @@ def test_killed_while_the_requeue_is_on_its_way_it_ends_once(
     with_late_requeue(stopped_server, tmp_path, ran)
     hold = Path(f"{ran}.hold")
     hold.touch()
-    with stopped_server.start().client() as client:
+    with stopped_server.start().client(timeout=90) as client:
         running = submit_edge(client, ran)
         with ThreadPoolExecutor() as pool:
             asked = pool.submit(client.requeue, "edge")
@@ -202,7 +202,7 @@ def test_killed_while_the_requeue_is_on_its_way_it_ends_once(
 
             eventually(is_settled_without_scontrol, "the time for which a requeue may be on its way")
             hold.unlink()
-            asked.result(60)
+            asked.result(90)
         until_state(client, "edge", "submitted")
         soon(cluster, running.slurm_job_id)
         assert_edge_ended(client, ran, runs=2)

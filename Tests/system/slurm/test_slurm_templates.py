@@ -57,7 +57,7 @@ def venv(tmp_path: Path) -> Iterator[Path]:
 def test_grpo_gets_hostile_parameters_as_they_are(client: Client, venv: Path, hostile: str) -> None:
     payload = {"method": "grpo", "module": hostile, "dataset": hostile, "model": "m", "steps": 7, "venv": str(venv)}
     client.submit(payload=payload, job_class="gpu_slurm", job_id="train")
-    job = client.wait("train", timeout=30)
+    job = client.wait("train", timeout=90)
     assert job.state == "succeeded", job
     assert isinstance(job.result, dict)
     arguments = job.result["arguments"]
@@ -79,7 +79,7 @@ def test_torchrun_runs_on_every_node(client: Client, venv: Path) -> None:
         "slurm": {"nodes": 2, "gpus_per_node": 2, "time_limit": 5},
     }
     client.submit(payload=payload, job_class="gpu_slurm", job_id="distributed")
-    job = client.wait("distributed", timeout=60)
+    job = client.wait("distributed", timeout=90)
     assert job.state == "succeeded", job
     assert isinstance(job.result, dict)
     arguments = job.result["arguments"]
