@@ -57,7 +57,10 @@ extension JobMachine {
         job.unstartedAttempts += 1
         if job.claim == .returned { job.claim = .here }
         if job.claim == .here, job.cancelReason != nil { return cancelled(job, now: now) }
-        if job.isExpired { return expired(job, while: "another server on the queue directory had it", now: now) }
+        // A cancel that was noted keeps the mark away (`expire`), and not the deadline.
+        if job.isExpired || (job.deadline.map { $0 <= now } ?? false) {
+            return expired(job, while: "another server on the queue directory had it", now: now)
+        }
         job.state = .queued
         job.startedAt = nil
         job.notBefore = nil

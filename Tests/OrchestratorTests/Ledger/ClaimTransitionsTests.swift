@@ -119,6 +119,18 @@ import Testing
         #expect(stopped.state == .queued && stopped.claim == .elsewhere)
     }
 
+    @Test func `its deadline holds while a cancel of it waits for the task`() throws {
+        var job = try apply(.submit(spec), to: nil).job
+        job.spec.deadline = .seconds(5)
+        for command: JobMachine.Command in [.start, .task(.takenOver), .cancel(reason: "enough", source: "rpc")] {
+            job = try apply(command, to: job, at: 1).job
+        }
+        // There is nothing left to ask of an attempt that is being stopped.
+        #expect(try !apply(.expire, to: job, at: 6).changed)
+        let stopped = try apply(.finish(attempt: 1, AttemptOutcome(signal: 15)), to: job, at: 7)
+        #expect(stopped.events.map(\.type) == [.taskFailed] && stopped.job.failureReason == .timeout)
+    }
+
     @Test func `its batch job is ended here, which is nobody's wish to cancel it`() throws {
         var job = Job(spec: JobSpec(id: "a", jobClass: .gpuSlurm, source: .fileQueue), submittedAt: start)
         for command: JobMachine.Command in [

@@ -324,7 +324,7 @@ struct LedgerModel {
         if job.claim == .returned { jobs[id]?.claim = .here }
         if job.claim == .returned, job.isCancelled {
             end(id, .cancelled, nil)
-        } else if job.isExpired {
+        } else if job.isExpired || (job.deadline.map { $0 <= time } ?? false) {
             end(id, .failed, .timeout)
         } else {
             jobs[id]?.state = .queued
