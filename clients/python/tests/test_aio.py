@@ -208,7 +208,7 @@ def test_what_a_stream_can_not_get_over_is_an_error(fake: FakeOrchestrator) -> N
     with pytest.raises(EventGap):
         run(fake, lambda client: take(client.events(99), 2))
     with pytest.raises(DeadlineExceeded, match="after=102"):
-        run(fake, lambda client: take(client.events(101, timeout=0.3), 2))
+        run(fake, lambda client: take(client.events(101, timeout=2), 2))
     fake.stop()
     with pytest.raises(Unavailable):
         run(fake, lambda client: take(client.events(reconnect_for=0.3), 1))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -37,7 +38,7 @@ def ends(fake: FakeOrchestrator, job_id: str, state: pb.JobState, **fields: obje
 
     def end() -> None:
         while job_id not in fake.jobs:
-            pass
+            time.sleep(0.005)
         fake.jobs[job_id].MergeFrom(pb.Job(attempt=1, **fields))  # type: ignore[arg-type]
         fake.emit(job_id, "task_completed" if state == pb.JOB_STATE_SUCCEEDED else "task_failed", state)
 
@@ -144,7 +145,16 @@ def test_events_end_with_the_newest_unless_followed(fake: FakeOrchestrator, run:
 
 def test_watch_in_a_pipe_prints_changes_and_ends_with_the_jobs(fake: FakeOrchestrator, run: Run) -> None:
     fake.add_job("a", pb.JOB_STATE_RUNNING)
-    ends(fake, "a", pb.JOB_STATE_FAILED, exit_code=2)
+    fake.jobs["a"].MergeFrom(pb.Job(attempt=1))
+
+    def end() -> None:
+        # The first look has been answered.
+        while len(fake.requests["GetStatus"]) < 2:
+            time.sleep(0.005)
+        fake.jobs["a"].MergeFrom(pb.Job(exit_code=2))
+        fake.emit("a", "task_failed", pb.JOB_STATE_FAILED)
+
+    threading.Thread(target=end, daemon=True).start()
     ended = run("watch", "a", "--interval", "0.2")
     assert [line.split("\t")[2] for line in ended.stdout.splitlines()] == ["running", "failed"]
     assert ended.exit_code == 2

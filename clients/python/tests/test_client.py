@@ -78,6 +78,18 @@ def test_a_message_that_is_too_large_is_not_sent_again(fake: FakeOrchestrator, c
     assert len(fake.requests["SubmitJob"]) == 1
 
 
+def test_a_last_try_that_is_cut_short_does_not_hide_why_there_were_others(
+    fake: FakeOrchestrator, client: Client
+) -> None:
+    away = Failure(grpc.StatusCode.UNAVAILABLE, "the disk is away")
+    fake.failures["SubmitJob"] += [away, Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "too late")]
+    with pytest.raises(Unavailable, match="the disk is away"):
+        client.submit(["true"])
+    fake.failures["SubmitJob"] += [Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "too late")]
+    with pytest.raises(DeadlineExceeded):
+        client.submit(["true"])
+
+
 def test_an_unreachable_server_is_named_with_the_remedy() -> None:
     with Client("127.0.0.1:1", timeout=0.5) as client:
         with pytest.raises(
@@ -212,12 +224,13 @@ def test_wait_returns_at_the_jobs_end_without_polling(fake: FakeOrchestrator, cl
     fake.emit("a", "task_submitted", pb.JOB_STATE_QUEUED)
 
     def live() -> None:
+        while not fake.requests["StreamEvents"]:
+            time.sleep(0.005)
         fake.emit("a", "task_started", pb.JOB_STATE_RUNNING)
         fake.emit("b", "task_submitted", pb.JOB_STATE_QUEUED)
         fake.emit("a", "task_completed", pb.JOB_STATE_SUCCEEDED)
 
-    timer = threading.Timer(0.2, live)
-    timer.start()
+    threading.Thread(target=live, daemon=True).start()
     assert client.wait("a", timeout=10).state is JobState.SUCCEEDED
     assert len(fake.requests["GetStatus"]) == 2
 
@@ -243,7 +256,13 @@ def test_wait_does_not_take_the_end_of_a_stream_for_the_end_of_a_job(fake: FakeO
 def test_wait_goes_on_where_the_log_now_starts(fake: FakeOrchestrator, client: Client) -> None:
     fake.oldest = 100
     fake.add_job("a", pb.JOB_STATE_RUNNING, last_sequence=3)
-    threading.Timer(0.2, fake.emit, ("a", "task_completed", pb.JOB_STATE_SUCCEEDED)).start()
+
+    def live() -> None:
+        while len(fake.requests["StreamEvents"]) < 2:
+            time.sleep(0.005)
+        fake.emit("a", "task_completed", pb.JOB_STATE_SUCCEEDED)
+
+    threading.Thread(target=live, daemon=True).start()
     assert client.wait("a", timeout=10).is_done
     assert [request.after_sequence for request in fake.requests["StreamEvents"]] == [3, 99]
 

@@ -19,6 +19,8 @@ class Attempts:
     deadline: float
     """On the clock that ``now`` is read from."""
     backoff: Backoff = field(default_factory=Backoff)
+    _last: grpc.RpcError | None = field(default=None, init=False)
+    """Why the try before failed."""
 
     def left(self, now: float) -> float:
         """Seconds the next try may take; gRPC refuses a timeout of 0."""
@@ -27,9 +29,13 @@ class Attempts:
     def after(self, error: grpc.RpcError, now: float) -> float:
         """Seconds to wait before the next try. Raises what the error stands for when there is to be none."""
         if may_retry(error):
+            self._last = error
             delay = self.backoff.next(retry_delay(error))
             if now + delay < self.deadline:
                 return delay
+        elif error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._last is not None:
+            # The deadline has cut the last try short: what the others failed of says more.
+            error = self._last
         raise from_rpc_error(error, target=self.target, method=self.name) from None
 
 
