@@ -137,12 +137,12 @@ import Testing
     @Test func `a quiet stream of events says so now and then, and is not taken for an idle connection`() async throws {
         try await serving({ configuration in
             configuration.heartbeat = .milliseconds(50)
-            configuration.idleTimeout = .milliseconds(100)
+            configuration.idleTimeout = .seconds(1)
         }) { port, fixture in
             let connection = try RawConnection(port: port)
             connection.write(request("GET /v1/events"))
             let beat = ": nothing new\n\n"
-            let quiet = await connection.read(until: String(repeating: "f\r\n\(beat)\r\n", count: 10))
+            let quiet = await connection.read(until: String(repeating: "f\r\n\(beat)\r\n", count: 30))
             #expect(quiet?.contains("retry: 1000") == true)
             _ = try await fixture.ledger.submit(JobSpec(id: "a"))
             #expect(await connection.read(until: #""job_id":"a""#)?.contains("id: 1\n") == true)
@@ -162,6 +162,8 @@ import Testing
             #expect(refusal?.lowercased().contains("retry-after: 1") == true)
             _ = try await fixture.ledger.cancel("a", reason: "", source: "http")
             #expect(await first.read(until: "\r\n0\r\n\r\n")?.contains("task_cancelled") == true)
+            let streams = fixture.registry.gauge("gateway_streams", help: "")[]
+            while streams.value != .number(0) { try await Task.sleep(for: .milliseconds(5)) }
             let third = try RawConnection(port: port)
             third.write(request("GET /v1/events"))
             #expect(await third.read(until: "id: 2\n")?.hasPrefix("HTTP/1.1 200") == true)
@@ -169,7 +171,7 @@ import Testing
     }
 
     @Test func `a reader that takes nothing loses its connection`() async throws {
-        try await serving({ $0.writeTimeout = .milliseconds(200) }) { port, fixture in
+        try await serving({ $0.writeTimeout = .seconds(2) }) { port, fixture in
             // More than the kernel's buffers hold.
             for start in stride(from: 0, to: 40_000, by: 4_000) {
                 let specs = (start..<start + 4_000).map { JobSpec(id: "\(String(repeating: "x", count: 100))-\($0)") }

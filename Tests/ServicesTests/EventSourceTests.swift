@@ -34,7 +34,7 @@ import Testing
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self)
         source.attach { wake.yield() }
         let deadline = Task {
-            try await Task.sleep(for: .seconds(20))
+            try await Task.sleep(for: .seconds(180))
             wake.finish()
         }
         defer { deadline.cancel() }

@@ -215,12 +215,12 @@ import Testing
         let left = try desk.claims(of: "silent")
         // Its job had ended, and the claim was gone.
         unlink("\(left)/b.json")
-        try await working(desk.inbox(server: "other", lease: .seconds(2))) {
+        try await working(desk.inbox(server: "other", lease: .seconds(12))) {
             try await eventually { desk.ids.sorted() == ["a", "a", "b"] }
             #expect(try desk.claims(of: "other") != left)
             #expect(WholeFile.exists("\(try desk.claims(of: "other"))/a.json"))
             #expect(WholeFile.exists("\(left)/.revoked"))
-            try await working(desk.inbox(server: "silent", lease: .seconds(2))) {
+            try await working(desk.inbox(server: "silent", lease: .seconds(12))) {
                 try await eventually { desk.stocktakings.withLock { $0 } == 1 }
                 try await eventually { !WholeFile.exists(left) }
                 try desk.drop("c.json", task)
@@ -355,7 +355,7 @@ import Testing
         let claims = ClaimedFiles()
         let others = "\(desk.directories.claimed)/runner-7"
         try WholeFile.makeDirectory(others)
-        try WholeFile.write(Array(#"{"lease_seconds": 2}"#.utf8), to: "\(others)/.lease")
+        try WholeFile.write(Array(#"{"lease_seconds": 10}"#.utf8), to: "\(others)/.lease")
         for name in ["a", "b", "c"] { try desk.drop("\(name).json", task) }
         let inbox = desk.inbox(
             lease: .seconds(2), claims: claims,
@@ -380,7 +380,9 @@ import Testing
 
     @Test func `1,000 files at once become 1,000 jobs, whatever number of servers looks`() async throws {
         let desk = try Desk()
-        let (one, other) = (desk.inbox(), desk.inbox(server: "other"))
+        // No file is given up while it is being written.
+        let patience = Duration.seconds(60)
+        let (one, other) = (desk.inbox(settleTime: patience), desk.inbox(server: "other", settleTime: patience))
         try await working(one) {
             try await working(other) {
                 try await eventually { one.counts.scans > 0 && other.counts.scans > 0 }

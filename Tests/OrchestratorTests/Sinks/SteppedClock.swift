@@ -65,12 +65,12 @@ final class SteppedClock: Clock {
     }
 }
 
-/// Lets other tasks run until something holds, for 20 s at most.
+/// Lets other tasks run until something holds, for three minutes at most.
 func soon(_ condition: () async throws -> Bool) async rethrows -> Bool {
-    let deadline = ContinuousClock.now.advanced(by: .seconds(20))
+    let deadline = ContinuousClock.now.advanced(by: .seconds(180))
     while ContinuousClock.now < deadline {
         if try await condition() { return true }
         try? await Task.sleep(for: .milliseconds(1))
     }
-    return false
+    return try await condition()
 }

@@ -90,7 +90,7 @@ struct CallPolicyTests {
 
     @Test func `a unary call ends at the server's cap, whatever its caller would wait`() async throws {
         var policy = CallPolicy()
-        policy.longestUnaryCall = .milliseconds(50)
+        policy.longestUnaryCall = .milliseconds(500)
         let (started, cancelled) = (Signal("started"), Signal("cancelled"))
         let method = Methods.waiting("/test.Wait/Call", started: started, cancelled: cancelled)
         try await withServer([method], policy: policy) { server in

@@ -108,7 +108,7 @@ final class HTTP2Client {
     // MARK: The wire
 
     /// Sends and receives until the condition holds.
-    func pump(_ what: String, within limit: Duration = .seconds(20), until done: () -> Bool) throws {
+    func pump(_ what: String, within limit: Duration = .seconds(180), until done: () -> Bool) throws {
         let deadline = ContinuousClock.now + limit
         while true {
             gather()

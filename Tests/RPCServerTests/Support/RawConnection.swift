@@ -71,7 +71,7 @@ final class RawConnection {
     func send(_ bytes: [UInt8]) { output += bytes }
 
     func pump(_ what: String, until done: () -> Bool) throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(180)
         while !done() {
             guard !isDisconnected else { throw HTTP2Client.Disconnected(waitingFor: what) }
             let ready = try socket.wait(for: what, writing: !output.isEmpty, until: deadline)
@@ -88,7 +88,7 @@ final class RawConnection {
 
     /// Sends and never reads, until all is sent or the server is gone.
     func sendAll() throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(180)
         while !output.isEmpty {
             try socket.waitToWrite(for: "the server to take bytes", until: deadline)
             guard let taken = socket.write(output.prefix(256 * 1024)) else { return }

@@ -48,13 +48,13 @@ final class Signal: Sendable {
     func raise() { semaphore.signal() }
 
     func wait() throws {
-        guard semaphore.wait(timeout: .now() + .seconds(20)) == .success else { throw Missing(signal: name) }
+        guard semaphore.wait(timeout: .now() + .seconds(180)) == .success else { throw Missing(signal: name) }
     }
 }
 
 /// Asks again until the condition holds, for what the server does on its own time.
 func eventually(_ what: String, _ condition: () async -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(20)
+    let deadline = ContinuousClock.now + .seconds(180)
     while !(await condition()) {
         guard ContinuousClock.now < deadline else { throw Signal.Missing(signal: what) }
         // Lest the tests beside this one wait for its processor.

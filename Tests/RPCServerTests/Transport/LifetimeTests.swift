@@ -35,8 +35,8 @@ struct LifetimeTests {
         let cancelled = Signal("the handler's cancellation")
         let waiting = Methods.waiting("/test.Wait/Call", started: Signal("the handler"), cancelled: cancelled)
         let limits = Self.limits {
-            $0.maxAge = .milliseconds(100)
-            $0.grace = .milliseconds(100)
+            $0.maxAge = .seconds(1)
+            $0.grace = .seconds(1)
         }
         try await withServer([waiting], limits: limits) { server in
             let client = try HTTP2Client(port: server.port)
@@ -69,8 +69,8 @@ struct LifetimeTests {
     @Test func `a stream that goes on past the grace is told how to go on`() async throws {
         let source = QueueSource(atShutdown: Status(.unavailable, "resume after 17"))
         let limits = Self.limits {
-            $0.maxAge = .milliseconds(50)
-            $0.grace = .milliseconds(100)
+            $0.maxAge = .milliseconds(500)
+            $0.grace = .seconds(1)
         }
         try await withServer([Methods.stream("/test.Stream/Pull", source)], limits: limits) { server in
             let client = try HTTP2Client(port: server.port)
@@ -82,8 +82,8 @@ struct LifetimeTests {
 
     @Test func `a quiet peer is pinged and one that does not answer is closed`() async throws {
         let limits = Self.limits {
-            $0.keepaliveInterval = .milliseconds(50)
-            $0.keepaliveTimeout = .milliseconds(50)
+            $0.keepaliveInterval = .milliseconds(500)
+            $0.keepaliveTimeout = .milliseconds(500)
         }
         try await withServer([Methods.echo], limits: limits) { server in
             let alive = try HTTP2Client(port: server.port)
@@ -152,7 +152,7 @@ struct LifetimeTests {
     @Test(arguments: ["/test.Echo/Async", "/test.Stream/Pull"])
     func `a request that does not get on is ended and its connection goes on`(path: String) async throws {
         let stream = Methods.stream("/test.Stream/Pull", QueueSource())
-        try await withServer([Methods.echo, stream], limits: Self.limits { $0.requestTimeout = .milliseconds(50) }) {
+        try await withServer([Methods.echo, stream], limits: Self.limits { $0.requestTimeout = .milliseconds(500) }) {
             server in
             let client = try HTTP2Client(port: server.port)
             let half = client.open(path, body: [0, 0, 0, 0, 9, 1], ends: false)

@@ -58,8 +58,12 @@ import Testing
     @Test func `a timer rings at its time, a cancelled one never`() async throws {
         let loop = try SocketLoop(name: "test")
         let start = NIODeadline.now()
+        // Nothing rings before it is cancelled.
+        let isCancelled = Signal("the cancel")
+        loop.execute { try? isCancelled.wait() }
         let cancelled = loop.scheduleTask(in: .milliseconds(10)) { Issue.record("it was cancelled") }
         cancelled.cancel()
+        isCancelled.raise()
         let rang = try await loop.scheduleTask(in: .milliseconds(25)) { NIODeadline.now() }.futureResult.get()
         #expect(rang - start >= .milliseconds(25))
         await #expect(throws: (any Error).self) { try await cancelled.futureResult.get() }

@@ -30,7 +30,7 @@ import Testing
             $0.limits = [.cpuShort: limits]
             $0.cgroups = holder.parents
         }
-        return try #require(await runner.run(scratch.job(shell: script, id: id, timeout: .seconds(60))).outcome)
+        return try #require(await runner.run(scratch.job(shell: script, id: id, timeout: .seconds(600))).outcome)
     }
 
     private static let hog = "exec nice -n 19 python3 -c 'a = []\nwhile True: a.append(bytearray(1 << 20))'"
@@ -63,7 +63,7 @@ import Testing
     func `a fork bomb is contained and gone`(_ holder: Holder) async throws {
         let outcome = try await run(
             holder, ResourceLimits(processes: 40),
-            "exec nice -n 19 bash -c 'bomb() { bomb | bomb & }; bomb; sleep 2; exit 3' \(holder)-\(getpid())")
+            "exec nice -n 19 bash -c 'bomb() { bomb | bomb & }; bomb; sleep 10; exit 3' \(holder)-\(getpid())")
         #expect(outcome.failure == .signal || outcome.failure == .exitCode)
         #expect(outcome.error.contains("it reached its limit of 40 processes"))
         let left = try WholeFile.names(in: "/proc").filter { pid in
@@ -133,7 +133,7 @@ import Testing
 
     @Test func `a job's own limits are held`() async throws {
         let runner = try scratch.runner { $0.limits = [.cpuShort: ResourceLimits(memoryBytes: 1 << 30)] }
-        var job = scratch.job(shell: Self.hog, timeout: .seconds(60))
+        var job = scratch.job(shell: Self.hog, timeout: .seconds(600))
         job.spec.resources = Resources(memoryBytes: 50 << 20)
         #expect(
             await runner.run(job).outcome?.error == "ran out of memory: more than its limit of 52428800 bytes")
