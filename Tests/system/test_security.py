@@ -23,7 +23,7 @@ from certificates import Authority, Certificate
 from eventually import eventually
 from server import EXECUTABLE, Answer, Server
 
-from dspy_orchestrator import Client, DeadlineExceeded, PermissionDenied, Unauthenticated, Unavailable
+from dspy_orchestrator import Client, PermissionDenied, Unauthenticated, Unavailable
 
 
 def token_line(subject: str, roles: str, token: str) -> str:
@@ -111,8 +111,7 @@ def test_jobs_run_over_tls_with_a_token(secure: SecureServer) -> None:
 
 def test_a_server_of_another_ca_is_not_trusted(secure: SecureServer, tmp_path: Path) -> None:
     other = Authority(tmp_path, "other")
-    refusals = pytest.raises((Unavailable, DeadlineExceeded))
-    with Client(secure.rpc, timeout=2, token="w-token", tls_ca=other.certificate) as client, refusals:
+    with Client(secure.rpc, timeout=5, token="w-token", tls_ca=other.certificate) as client, pytest.raises(Unavailable):
         client.metrics()
 
 
@@ -182,7 +181,7 @@ def test_refused_handshakes_are_counted_by_reason_and_logged_once(secure: Secure
 def test_a_client_without_the_certificate_it_needs_is_counted(tmp_path: Path, made: list[Server]) -> None:
     made.append(server := SecureServer(tmp_path, mutual=True))
     server.start()
-    with server.connect(timeout=2) as client, pytest.raises((Unavailable, DeadlineExceeded)):
+    with server.connect(timeout=5) as client, pytest.raises(Unavailable):
         client.metrics()
     eventually(
         lambda: counted(server, "grpc_server_connections_ended_total", "tls_certificate") > 0, "a refused certificate"
@@ -286,8 +285,7 @@ def test_only_clients_that_the_ca_signed_get_in(tmp_path: Path, made: list[Serve
             assert client.submit(["true"]).job_id
     unknown = Authority(tmp_path, "strangers").client("runner")
     for certificate in (None, unknown):
-        refusals = pytest.raises((Unavailable, DeadlineExceeded))
-        with server.connect(certificate=certificate, timeout=2) as client, refusals:
+        with server.connect(certificate=certificate, timeout=5) as client, pytest.raises(Unavailable):
             client.metrics()
     # HTTP lets probes in without one, and nobody else.
     assert server.ask("/livez").status == 200

@@ -42,9 +42,10 @@ def test_two_hundred_jobs_cost_a_handful_of_questions(stopped_server: Server, cl
     assert sum(event.type == "slurm_job_completed" for event in log) == 200
     used = {name: count - before.get(name, 0) for name, count in after.items()}
     assert used["sbatch"] == 200
-    # A few looks a second at most, whatever the number of jobs; accounting is asked for many at once.
-    assert used["squeue"] <= 60 + 2 * seconds, used
-    assert used.get("sacct", 0) <= 40 + seconds, used
+    # A look every few seconds, whatever the number of jobs; accounting is asked for many at once. A slow
+    # machine, on which they take minutes, has more time for looks.
+    assert used["squeue"] <= max(60, seconds), used
+    assert used.get("sacct", 0) <= max(40, seconds / 2), used
     assert set(used) <= {"sbatch", "squeue", "sacct"}, used
 
 

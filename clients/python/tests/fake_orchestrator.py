@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -80,6 +80,12 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
     def add_job(self, job_id: str, state: pb.JobState = pb.JOB_STATE_QUEUED, **fields: Any) -> None:
         with self._changed:
             self.jobs[job_id] = pb.Job(job_id=job_id, state=state, job_class=pb.JOB_CLASS_CPU_SHORT, **fields)
+            self._changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Returns once it holds, of the jobs, the log or the requests."""
+        with self._changed:
+            assert self._changed.wait_for(condition, 60)
 
     def emit(self, job_id: str, type: str, state: pb.JobState, sequence: int = 0) -> None:  # noqa: A002
         with self._changed:
@@ -200,7 +206,9 @@ class FakeOrchestrator(pb_grpc.OrchestratorServicer):
         return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})
 
     def _note(self, method: str, request: Any, context: Any) -> None:
-        self.requests[method].append(request)
+        with self._changed:
+            self.requests[method].append(request)
+            self._changed.notify_all()
         if self.failures[method]:
             self.failures[method].popleft().abort(context)
 

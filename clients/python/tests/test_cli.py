@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -37,8 +36,7 @@ def ends(fake: FakeOrchestrator, job_id: str, state: pb.JobState, **fields: obje
     """Ends the job a moment from now."""
 
     def end() -> None:
-        while job_id not in fake.jobs:
-            time.sleep(0.005)
+        fake.until(lambda: job_id in fake.jobs)
         fake.jobs[job_id].MergeFrom(pb.Job(attempt=1, **fields))  # type: ignore[arg-type]
         fake.emit(job_id, "task_completed" if state == pb.JOB_STATE_SUCCEEDED else "task_failed", state)
 
@@ -149,8 +147,7 @@ def test_watch_in_a_pipe_prints_changes_and_ends_with_the_jobs(fake: FakeOrchest
 
     def end() -> None:
         # The first look has been answered.
-        while len(fake.requests["GetStatus"]) < 2:
-            time.sleep(0.005)
+        fake.until(lambda: len(fake.requests["GetStatus"]) >= 2)
         fake.jobs["a"].MergeFrom(pb.Job(exit_code=2))
         fake.emit("a", "task_failed", pb.JOB_STATE_FAILED)
 

@@ -224,8 +224,7 @@ def test_wait_returns_at_the_jobs_end_without_polling(fake: FakeOrchestrator, cl
     fake.emit("a", "task_submitted", pb.JOB_STATE_QUEUED)
 
     def live() -> None:
-        while not fake.requests["StreamEvents"]:
-            time.sleep(0.005)
+        fake.until(lambda: bool(fake.requests["StreamEvents"]))
         fake.emit("a", "task_started", pb.JOB_STATE_RUNNING)
         fake.emit("b", "task_submitted", pb.JOB_STATE_QUEUED)
         fake.emit("a", "task_completed", pb.JOB_STATE_SUCCEEDED)
@@ -258,8 +257,7 @@ def test_wait_goes_on_where_the_log_now_starts(fake: FakeOrchestrator, client: C
     fake.add_job("a", pb.JOB_STATE_RUNNING, last_sequence=3)
 
     def live() -> None:
-        while len(fake.requests["StreamEvents"]) < 2:
-            time.sleep(0.005)
+        fake.until(lambda: len(fake.requests["StreamEvents"]) >= 2)
         fake.emit("a", "task_completed", pb.JOB_STATE_SUCCEEDED)
 
     threading.Thread(target=live, daemon=True).start()
